@@ -1,0 +1,5 @@
+"""Zero-code instrumentors: they emit spans that say which tuple answered, and change nothing else."""
+
+from tupletrace.instrumentors.context import using_prompt, using_route
+
+__all__ = ["using_prompt", "using_route"]

@@ -1,0 +1,101 @@
+"""What the three instrumentors share: version check, telemetry handler, patches that come off again."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Collection
+from importlib.metadata import version
+from typing import Any, ClassVar, Final
+
+import wrapt
+from opentelemetry.instrumentation.dependencies import get_dependency_conflicts
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.util.genai.completion_hook import load_completion_hook
+from opentelemetry.util.genai.handler import TelemetryHandler
+
+from tupletrace.instrumentors.firewall import guard
+
+_logger: Final = logging.getLogger("tupletrace")
+Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
+
+
+class Patches:
+    """The functions wrapped by one instrumentor; ``undo`` puts back the very objects that were there."""
+
+    def __init__(self) -> None:
+        self._patched: list[tuple[Any, str, Any, Any, bool]] = []
+        self.active = True
+
+    def wrap(self, module: str, path: str, wrapper: Wrapper) -> bool:
+        """Wrap ``module``'s ``Class.method`` or ``function``; return False where this version has none."""
+
+        def while_active(
+            wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> Any:
+            # After undo a wrapper may live on: bound by a client, or below another vendor's patch.
+            if not self.active:
+                return wrapped(*args, **kwargs)
+            return wrapper(wrapped, instance, args, kwargs)
+
+        try:
+            parent, attribute, original = wrapt.resolve_path(module, path)
+        except (ImportError, AttributeError):
+            return False
+        inherited = attribute not in vars(parent)
+        patch = wrapt.FunctionWrapper(original, while_active)
+        setattr(parent, attribute, patch)
+        self._patched.append((parent, attribute, original, patch, inherited))
+        return True
+
+    def undo(self) -> None:
+        """Restore every original that nobody has wrapped since; the others pass through."""
+        self.active = False
+        while self._patched:
+            parent, attribute, original, patch, inherited = self._patched.pop()
+            if vars(parent).get(attribute) is not patch:
+                continue
+            if inherited:
+                delattr(parent, attribute)
+            else:
+                setattr(parent, attribute, original)
+
+
+class Instrumentor(BaseInstrumentor):
+    """A ``BaseInstrumentor`` that says once why it does not load, and breaks no program."""
+
+    dependencies: ClassVar[Collection[str]]
+    """Requirement specifiers of the libraries it patches, all of which must be met."""
+    patches: Patches | None = None
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Return the requirement specifiers of the patched libraries."""
+        return self.dependencies
+
+    @abstractmethod
+    def patch(self, patches: Patches, telemetry: TelemetryHandler) -> None:
+        """Wrap the library's functions."""
+
+    def _instrument(self, **kwargs: Any) -> None:
+        # `opentelemetry-instrument` asks instrumentors to skip the check that BaseInstrumentor makes.
+        conflict = get_dependency_conflicts(self.dependencies)
+        if conflict is not None:
+            if conflict.found:
+                _logger.warning("tupletrace: %s is not loaded: %s", type(self).__name__, conflict)
+            return
+        self.patches = Patches()
+        with guard(f"{type(self).__name__}.instrument"):
+            self.patch(
+                self.patches,
+                TelemetryHandler(
+                    tracer_provider=kwargs.get("tracer_provider"),
+                    meter_provider=kwargs.get("meter_provider"),
+                    logger_provider=kwargs.get("logger_provider"),
+                    completion_hook=kwargs.get("completion_hook") or load_completion_hook(),
+                    instrumentation_scope_name=type(self).__module__,
+                    instrumentation_scope_version=version("tupletrace"),
+                ),
+            )
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        if self.patches is not None:
+            self.patches.undo()
+            self.patches = None

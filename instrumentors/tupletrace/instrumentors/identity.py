@@ -1,0 +1,76 @@
+"""What identifies the layers of one call, and how it is written on a span.
+
+An identity is written whole or not at all: a layer without one is ``missing``, which the processor says.
+"""
+
+import functools
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from tupletrace.semconv import fingerprint, names
+
+_LIBRARY_ROOTS: Final = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
+_LIBRARY_FOLDERS: Final = ("/site-packages/", "/dist-packages/", "\\site-packages\\")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt's name, version and provenance (``declared`` by somebody, or ``derived`` by fingerprint)."""
+
+    name: str
+    version: str
+    provenance: Literal["declared", "derived"]
+
+    def write(self, attributes: MutableMapping[str, Any]) -> None:
+        """Set the three attributes, last of all: the SDK drops the oldest past 128."""
+        attributes[names.PROMPT_NAME] = self.name
+        attributes[names.PROMPT_VERSION] = self.version
+        attributes[names.PROMPT_PROVENANCE] = self.provenance
+
+
+def static_prompt(
+    texts: Sequence[tuple[str, str]], name: str | None = None, response_schema: Any = None
+) -> Prompt | None:
+    """Derive a prompt from rendered ``(role, text)`` of system and developer messages; None without any.
+
+    ``name`` defaults to the function of the user's that made the call.
+    """
+    if not texts:
+        return None
+    version = fingerprint.static_text_version(texts, response_schema)
+    return Prompt(name or caller_name(), version, "derived")
+
+
+def write_tools(attributes: MutableMapping[str, Any], definitions: Iterable[Mapping[str, Any]]) -> None:
+    """Set names and version of the tools that the model was offered."""
+    tool_names, version = fingerprint.tools_identity(definitions)
+    if tool_names:
+        attributes[names.TOOLS_NAMES] = tool_names
+        attributes[names.TOOLS_VERSION] = version
+
+
+def caller_name() -> str:
+    """Return the qualified name of the innermost function on the stack that is the user's own."""
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    outermost = frame
+    while frame is not None:
+        outermost = frame
+        module = frame.f_globals.get("__name__", "")
+        if module == "__main__" or not (
+            module.startswith(("tupletrace.", "opentelemetry.")) or _is_library(frame.f_code.co_filename)
+        ):
+            break
+        frame = frame.f_back
+    code = (frame or outermost).f_code
+    return Path(code.co_filename).stem if code.co_name == "<module>" else code.co_qualname
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_library(filename: str) -> bool:
+    return filename.startswith(("<", *_LIBRARY_ROOTS)) or any(
+        folder in filename for folder in _LIBRARY_FOLDERS
+    )

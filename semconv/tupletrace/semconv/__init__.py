@@ -1,0 +1,1 @@
+"""The vocabulary that instrumentors and processor share; it imports nothing of theirs."""

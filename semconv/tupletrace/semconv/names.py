@@ -1,0 +1,66 @@
+"""Attribute names of the GenAI semantic conventions (1.42.0-dev) and of tupletrace itself.
+
+Our own strings: the constants of ``opentelemetry.semconv._incubating`` are frozen at v1.41 and deprecated.
+"""
+
+from typing import Final
+
+OPERATION_NAME: Final = "gen_ai.operation.name"
+PROVIDER_NAME: Final = "gen_ai.provider.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_PREVIOUS_RESPONSE_ID: Final = "gen_ai.request.previous_response.id"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_ID: Final = "gen_ai.response.id"
+RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+"""Seconds."""
+
+INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+"""Every input token, cached ones included."""
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+"""Every output token, reasoning included."""
+CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+CACHE_WRITE_INPUT_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+AUDIO_INPUT_TOKENS: Final = "gen_ai.usage.audio.input_tokens"
+AUDIO_OUTPUT_TOKENS: Final = "gen_ai.usage.audio.output_tokens"
+
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
+TOOL_NAME: Final = "gen_ai.tool.name"
+TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+
+PROMPT_NAME: Final = "gen_ai.prompt.name"
+PROMPT_VERSION: Final = "gen_ai.prompt.version"
+DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
+RETRIEVAL_TOP_K: Final = "gen_ai.retrieval.top_k"
+RETRIEVAL_DOCUMENTS: Final = "gen_ai.retrieval.documents"
+AGENT_NAME: Final = "gen_ai.agent.name"
+WORKFLOW_NAME: Final = "gen_ai.workflow.name"
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+
+OPENAI_API_TYPE: Final = "openai.api.type"
+OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
+OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
+OPENAI_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
+
+ERROR_TYPE: Final = "error.type"
+HTTP_ROUTE: Final = "http.route"
+SERVICE_NAME: Final = "service.name"
+USER_ID: Final = "user.id"
+
+AGENT_STEP: Final = "agent.trajectory.step"
+"""Int from 0, in the order in which one agent run acts."""
+PROMPT_PROVENANCE: Final = "tupletrace.prompt.provenance"
+"""``declared`` (somebody gave name and version) or ``derived`` (fingerprinted)."""
+RETRIEVER_NAME: Final = "tupletrace.retriever.name"
+RETRIEVER_VERSION: Final = "tupletrace.retriever.version"
+TOOLS_NAMES: Final = "tupletrace.tools.names"
+"""Sorted names of the tools that the model was offered (string[])."""
+TOOLS_VERSION: Final = "tupletrace.tools.version"
+ROUTE: Final = "tupletrace.route"
+GRAPH_NODE: Final = "tupletrace.graph.node"
+"""Name of the LangGraph node or LlamaIndex workflow step."""

@@ -1,0 +1,27 @@
+"""What every test shares: spans in memory, and errors of ours raised instead of swallowed."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+os.environ["TUPLETRACE_RAISE_ERRORS"] = "1"
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """Finished spans of this test, in the order in which they ended."""
+    exporter = InMemorySpanExporter()
+    yield exporter
+    exporter.clear()
+
+
+@pytest.fixture
+def tracer_provider(spans: InMemorySpanExporter) -> TracerProvider:
+    """A provider whose finished spans arrive in ``spans`` at once."""
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    return provider
