@@ -51,7 +51,7 @@ class _Declaration:
 
 
 def using_prompt(name: str, version: str | int) -> _Declaration:
-    """Declare the prompt of the model calls inside: ``with using_prompt("support", "v3"):``, or as decorator."""
+    """Declare the prompt of the calls inside: ``with using_prompt("support", "v3"):``, or as a decorator."""
     return _Declaration(_PROMPT, Prompt(name, str(version), "declared"))
 
 
