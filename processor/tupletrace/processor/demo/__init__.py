@@ -1,0 +1,1 @@
+"""Everything of ``tupletrace demo``: an endpoint, example programs, and what runs and reports them."""
