@@ -1,0 +1,155 @@
+"""OTLP attribute lists as columns: values as text, maps for storage, single keys picked out by name."""
+
+import base64
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
+
+Indices = npt.NDArray[np.int64]
+
+
+def text(binary: pa.Array) -> pa.Array:
+    """Return bytes as strings; a value that is not UTF-8 gets U+FFFD where it breaks, its neighbours stay."""
+    try:
+        return binary.cast(pa.string())
+    except pa.ArrowInvalid:
+        repaired = [None if b is None else b.decode("utf-8", "replace") for b in binary.to_pylist()]
+        return pa.array(repaired, pa.string())
+
+
+def flatten(lists: pa.Array) -> tuple[pa.Array, Indices]:
+    """Return the elements of all lists, and for each the index of the list that it stood in."""
+    return lists.flatten(), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def list_offsets(rows: Indices, count: int) -> pa.Array:
+    """Return Arrow list offsets for elements that belong to ascending ``rows`` of a ``count``-row column."""
+    counts = np.bincount(rows, minlength=count)
+    return pa.array(np.concatenate(([0], np.cumsum(counts))), pa.int32())
+
+
+def _plain(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_plain(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return {pair.key: _plain(pair.value) for pair in value.kvlist_value.values}
+    if kind == "bytes_value":
+        return base64.b64encode(value.bytes_value).decode()
+    return getattr(value, kind) if kind else None
+
+
+def _json(raw: bytes | None, kind: type[ArrayValue] | type[KeyValueList]) -> str | None:
+    if raw is None:
+        return None
+    try:
+        message = kind.FromString(raw)
+    except DecodeError:
+        return None
+    wrapped = (
+        AnyValue(array_value=message) if isinstance(message, ArrayValue) else AnyValue(kvlist_value=message)
+    )
+    return json.dumps(_plain(wrapped), ensure_ascii=False)
+
+
+def _recursive_text(binary: pa.Array, kind: type[ArrayValue] | type[KeyValueList]) -> pa.Array:
+    # Arrays repeat (`["stop"]`): each distinct one is decoded once.
+    encoded = binary.dictionary_encode()
+    distinct = pa.array([_json(raw, kind) for raw in encoded.dictionary.to_pylist()], pa.string())
+    return distinct.take(encoded.indices)
+
+
+def value_text(values: pa.Array) -> pa.Array:
+    """Return ``AnyValue`` structs as text: strings as they are, arrays and key-value lists as JSON."""
+    parts = [text(pc.struct_field(values, "string_value"))]
+    for scalar in ("int_value", "double_value", "bool_value"):
+        column = pc.struct_field(values, scalar)
+        if column.null_count < len(column):
+            parts.append(column.cast(pa.string()))
+    for field, kind in (("array_value", ArrayValue), ("kvlist_value", KeyValueList)):
+        column = pc.struct_field(values, field)
+        if column.null_count < len(column):
+            parts.append(_recursive_text(column, kind))
+    raw = pc.struct_field(values, "bytes_value")
+    if raw.null_count < len(raw):
+        encoded = [None if b is None else base64.b64encode(b).decode() for b in raw.to_pylist()]
+        parts.append(pa.array(encoded, pa.string()))
+    return pc.coalesce(*parts) if len(parts) > 1 else parts[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """The attributes of ``count`` records: per attribute its record, its key (index into ``keys``) and value."""
+
+    count: int
+    keys: list[str]
+    rows: Indices
+    codes: Indices
+    values: pa.Array
+    order: Indices
+    bounds: Indices
+
+    @classmethod
+    def of(cls, lists: pa.Array) -> "Attributes":
+        """Read a column of OTLP ``repeated KeyValue``; of a key that stands twice on a record the last wins."""
+        pairs, rows = flatten(lists)
+        encoded = text(pc.struct_field(pairs, "key")).dictionary_encode()
+        keys = [str(key) for key in encoded.dictionary.to_pylist()]
+        codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        values = value_text(pc.struct_field(pairs, "value"))
+        cells = rows * max(len(keys), 1) + codes
+        _, last = np.unique(cells[::-1], return_index=True)
+        if len(last) < len(cells):
+            kept = np.sort(len(cells) - 1 - last)
+            rows, codes, values = rows[kept], codes[kept], values.take(pa.array(kept))
+        return cls._indexed(len(lists), keys, rows, codes, values)
+
+    @classmethod
+    def _indexed(
+        cls, count: int, keys: list[str], rows: Indices, codes: Indices, values: pa.Array
+    ) -> "Attributes":
+        order = np.argsort(codes, kind="stable")
+        bounds = np.searchsorted(codes[order], np.arange(len(keys) + 1))
+        return cls(count, keys, rows, codes, values, order, bounds)
+
+    def take(self, records: Indices) -> "Attributes":
+        """Return the attributes of ``records`` (indices, repeats allowed) as new records 0, 1, 2, ..."""
+        starts = np.searchsorted(self.rows, records)
+        counts = np.searchsorted(self.rows, records, side="right") - starts
+        rows = np.repeat(np.arange(len(records)), counts)
+        first = np.repeat(starts - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
+        positions = first + np.arange(len(rows))
+        values = self.values.take(pa.array(positions))
+        return self._indexed(len(records), self.keys, rows, self.codes[positions], values)
+
+    def pick(self, keys: Iterable[str]) -> pa.Array:
+        """Return one text column: for each record the value of the first of ``keys`` that it carries."""
+        chosen = np.full(self.count, -1, np.int64)
+        known = {key: code for code, key in enumerate(self.keys)}
+        for key in reversed(list(keys)):
+            code = known.get(key)
+            if code is not None:
+                found = self.order[self.bounds[code] : self.bounds[code + 1]]
+                chosen[self.rows[found]] = found
+        return self.values.take(pa.array(chosen, mask=chosen < 0))
+
+    def carries(self, prefixes: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+        """Return for each record whether any of its keys starts with one of ``prefixes``."""
+        found = np.zeros(self.count, np.bool_)
+        for code, key in enumerate(self.keys):
+            if key.startswith(prefixes):
+                found[self.rows[self.order[self.bounds[code] : self.bounds[code + 1]]]] = True
+        return found
+
+    def as_map(self) -> pa.Array:
+        """Return every attribute as ``map<string, string>``."""
+        names = pa.array(self.keys, pa.string()).take(pa.array(self.codes))
+        return pa.MapArray.from_arrays(list_offsets(self.rows, self.count), names, self.values)

@@ -1,0 +1,72 @@
+"""Who owns a DuckDB file: one process, by ``flock`` on a side file that says who and where it answers.
+
+DuckDB's own lock is lost by any open and close of the file in the process that holds it.
+"""
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that has the database open, and the address (``host:port``) of its SQL endpoint if any."""
+
+    pid: int
+    http: str | None
+
+
+class DatabaseInUse(RuntimeError):
+    """Another process owns the database; ``owner`` says which."""
+
+    def __init__(self, database: Path, owner: Owner) -> None:
+        super().__init__(f"{database} is in use by process {owner.pid}")
+        self.owner = owner
+
+
+class DatabaseLock:
+    """Holds the ownership of a database file until it is released or the process ends, however it ends."""
+
+    def __init__(self, database: Path) -> None:
+        """Take the ownership.
+
+        Raises:
+            DatabaseInUse: another process has it.
+            OSError: the folder cannot be written.
+        """
+        path = database.with_name(database.name + ".lock")
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = _owner(os.pread(self._file, 4096, 0))
+            os.close(self._file)
+            raise DatabaseInUse(database, owner) from None
+        self.announce(None)
+
+    def announce(self, http: str | None) -> None:
+        """Say where this process answers SQL."""
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, json.dumps({"pid": os.getpid(), "http": http}).encode(), 0)
+
+    def release(self) -> None:
+        """Give the ownership up."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _owner(raw: bytes) -> Owner:
+    try:
+        said = json.loads(raw)
+        return Owner(int(said["pid"]), said["http"])
+    except (ValueError, KeyError, TypeError):
+        # The owner is between truncating and writing.
+        return Owner(0, None)

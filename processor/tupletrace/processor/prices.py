@@ -1,0 +1,137 @@
+"""The price book: what ``genai-prices`` says of a model, as dated rows that SQL can join.
+
+A model is looked up once per (provider, model, service tier), never per span.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from importlib.metadata import version
+from typing import Final, NamedTuple, TypeVar
+
+import pyarrow as pa
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices, TimeOfDateConstraint
+
+T = TypeVar("T")
+SOURCE: Final = f"genai-prices {version('genai-prices')}"
+_PROVIDERS: Final = {
+    "azure.ai.inference": "azure",
+    "azure.ai.openai": "azure",
+    "gcp.gen_ai": "google",
+    "x_ai": "x-ai",
+}
+"""Names of the semantic conventions that ``genai-prices`` does not know, or takes for another provider's."""
+_MIDNIGHT: Final = time(0)
+_PER_MILLION: Final = 1_000_000
+_PER_THOUSAND: Final = 1_000
+_USD: Final = pa.decimal128(24, 12)
+SCHEMA: Final = pa.schema(
+    {
+        "provider_name": pa.string(),
+        "model": pa.string(),
+        "service_tier": pa.string(),
+        "input_usd": _USD,
+        "cache_read_usd": _USD,
+        "cache_write_usd": _USD,
+        "output_usd": _USD,
+        "reasoning_usd": _USD,
+        "request_usd": _USD,
+        "above_input_tokens": pa.int64(),
+        "up_to_input_tokens": pa.int64(),
+        "valid_from": pa.timestamp("us", "UTC"),
+        "valid_to": pa.timestamp("us", "UTC"),
+        "daily_from": pa.time64("us"),
+        "daily_to": pa.time64("us"),
+        "source": pa.string(),
+    }
+)
+
+
+class Model(NamedTuple):
+    """What a price depends on besides tokens and time; any part may be unknown."""
+
+    provider_name: str | None
+    model: str
+    service_tier: str | None
+
+
+def price_rows(models: Iterable[Model]) -> pa.Table:
+    """Return the rows of ``price_book`` for these models; an unknown model gets one row without prices."""
+    rows: list[dict[str, object]] = []
+    for key in models:
+        info = _find(key)
+        context = {"service_tier": key.service_tier} if key.service_tier else None
+        found = list(_periods(info, context)) if info else [{}]
+        rows.extend(key._asdict() | {"source": SOURCE} | row for row in found)
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def _find(key: Model) -> ModelInfo | None:
+    provider = _PROVIDERS.get(key.provider_name or "", key.provider_name)
+    try:
+        _, model = get_snapshot().find_provider_model(key.model, None, provider, None)
+    except LookupError:
+        return None
+    return model
+
+
+def _periods(model: ModelInfo, context: dict[str, str] | None) -> Iterator[dict[str, object]]:
+    """Yield one row for every stretch of dates, time of day and context size with prices of its own."""
+    constraints = [price.constraint for price in model.prices] if isinstance(model.prices, list) else []
+    constraints += [variant.constraint for variant in model.price_variants or ()]
+    dates: list[date | None] = [
+        None,
+        *sorted({c.start_date for c in constraints if isinstance(c, StartDateConstraint)}),
+    ]
+    times = sorted({t for c in constraints if isinstance(c, TimeOfDateConstraint) for t in _utc_window(c)})
+    windows = _pairs([_MIDNIGHT, *(t for t in times if t != _MIDNIGHT)])
+    for first, last in _pairs(dates):
+        for begin, end in windows:
+            sample = datetime.combine(first or date(2000, 1, 1), begin, UTC)
+            period = {
+                "valid_from": first and datetime.combine(first, _MIDNIGHT, UTC),
+                "valid_to": last and datetime.combine(last, _MIDNIGHT, UTC),
+                "daily_from": begin if len(windows) > 1 else None,
+                "daily_to": end,
+            }
+            for tier in _tiers(model.get_prices(sample, context)):
+                yield period | tier
+
+
+def _utc_window(constraint: TimeOfDateConstraint) -> list[time]:
+    ends = (constraint.start_time, constraint.end_time)
+    return [datetime.combine(date(2000, 1, 2), end, end.tzinfo or UTC).astimezone(UTC).time() for end in ends]
+
+
+def _pairs(points: list[T]) -> list[tuple[T, T | None]]:
+    return list(zip(points, [*points[1:], None], strict=True))
+
+
+def _tiers(price: ModelPrice) -> Iterator[dict[str, object]]:
+    """Yield the prices below and above every context threshold; a tier applies to all tokens of the call."""
+    tiered = [value for value in vars(price).values() if isinstance(value, TieredPrices)]
+    starts = sorted({tier.start for value in tiered for tier in value.tiers})
+    for above, up_to in _pairs([None, *starts]):
+        input_usd = _at(price.input_mtok, above, _PER_MILLION)
+        output_usd = _at(price.output_mtok, above, _PER_MILLION)
+        yield {
+            "input_usd": input_usd,
+            # A kind of token without a price of its own is billed as the kind that it is part of.
+            "cache_read_usd": _at(price.cache_read_mtok, above, _PER_MILLION, input_usd),
+            "cache_write_usd": _at(price.cache_write_mtok, above, _PER_MILLION, input_usd),
+            "output_usd": output_usd,
+            "reasoning_usd": _at(price.output_reasoning_mtok, above, _PER_MILLION, output_usd),
+            "request_usd": _at(price.requests_kcount, above, _PER_THOUSAND),
+            "above_input_tokens": above,
+            "up_to_input_tokens": up_to,
+        }
+
+
+def _at(
+    price: Decimal | TieredPrices | None, above: int | None, per: int, default: Decimal | None = None
+) -> Decimal | None:
+    if isinstance(price, TieredPrices):
+        reached = [tier.price for tier in price.tiers if above is not None and tier.start <= above]
+        price = reached[-1] if reached else price.base
+    return default if price is None else price / per

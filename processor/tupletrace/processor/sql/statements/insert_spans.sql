@@ -1,0 +1,79 @@
+-- A decoded and normalised batch (registered as `batch`) -> spans. What is stored already is left out.
+INSERT INTO spans BY NAME
+SELECT
+    b.trace_id,
+    b.span_id,
+    b.parent_span_id,
+    b.name,
+    b.kind,
+    b.service_name,
+    b.scope_name,
+    b.scope_version,
+    make_timestamptz(b.start_unix_nano // 1000) AS start_time,
+    b.start_unix_nano,
+    b.duration_ns,
+    b.status_code,
+    nullif(b.status_message, '') AS status_message,
+    b.error_type,
+    b.day,
+    b.dialect,
+    b.operation_name,
+    b.provider_name,
+    b.request_model,
+    b.response_model,
+    CASE
+        WHEN b.system_fingerprint IS NULL THEN b.response_model
+        ELSE b.response_model || '@' || b.system_fingerprint
+    END AS model_revision,
+    b.system_fingerprint,
+    b.service_tier,
+    b.response_id,
+    b.finish_reasons,
+    TRY_CAST(b.input_tokens AS BIGINT) AS input_tokens,
+    TRY_CAST(b.output_tokens AS BIGINT) AS output_tokens,
+    TRY_CAST(b.cache_read_input_tokens AS BIGINT) AS cache_read_input_tokens,
+    TRY_CAST(b.cache_write_input_tokens AS BIGINT) AS cache_write_input_tokens,
+    TRY_CAST(b.reasoning_output_tokens AS BIGINT) AS reasoning_output_tokens,
+    TRY_CAST(b.time_to_first_chunk_s AS DOUBLE) AS time_to_first_chunk_s,
+    b.input_messages,
+    b.output_messages,
+    b.prompt_name,
+    b.prompt_version,
+    -- Whoever sends a version without saying how it came by it has declared it.
+    CASE WHEN b.prompt_version IS NOT NULL THEN coalesce(b.prompt_provenance, 'declared') END AS prompt_provenance,
+    b.data_source_id,
+    b.retriever_name,
+    b.retriever_version,
+    b.tools_names,
+    b.tools_version,
+    b.tool_name,
+    b.agent_name,
+    TRY_CAST(b.agent_step AS BIGINT) AS agent_step,
+    b.workflow_name,
+    b.graph_node,
+    b.conversation_id,
+    b.user_id,
+    b.route,
+    b.http_route,
+    nullif(b.trace_state, '') AS trace_state,
+    b.attributes,
+    b.resource_attributes,
+    b.events,
+    b.links,
+    b.journal_seq
+FROM (
+    SELECT
+        *,
+        CAST(make_timestamp(start_unix_nano // 1000) AS DATE) AS day,
+        row_number() OVER (PARTITION BY trace_id, span_id, start_unix_nano ORDER BY journal_seq) AS delivery
+    FROM batch
+) AS b
+WHERE b.delivery = 1
+  AND NOT EXISTS (
+      SELECT 1
+      FROM spans AS stored
+      WHERE stored.day = b.day
+        AND stored.trace_id = b.trace_id
+        AND stored.span_id = b.span_id
+        AND stored.start_unix_nano = b.start_unix_nano
+  )

@@ -1,0 +1,80 @@
+"""OTLP requests as Arrow: the protobuf descriptors of the three signals, loosened so that one bad value harms no other.
+
+``AnyValue.array_value`` and ``.kvlist_value`` are left as bytes (Arrow has no recursive types), and every
+string is left as bytes (one invalid UTF-8 string would fail the whole request).
+"""
+
+from typing import Any, Final
+
+import ptars
+import pyarrow as pa
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+TRACES: Final = "traces"
+METRICS: Final = "metrics"
+LOGS: Final = "logs"
+_REQUESTS: Final = {
+    TRACES: trace_service_pb2.DESCRIPTOR.message_types_by_name["ExportTraceServiceRequest"],
+    METRICS: metrics_service_pb2.DESCRIPTOR.message_types_by_name["ExportMetricsServiceRequest"],
+    LOGS: logs_service_pb2.DESCRIPTOR.message_types_by_name["ExportLogsServiceRequest"],
+}
+_RECURSIVE: Final = {"array_value", "kvlist_value"}
+
+
+class MalformedRequest(ValueError):
+    """A request body that is not a protobuf message of its signal."""
+
+
+def _loosen(message: DescriptorProto) -> None:
+    for field in message.field:
+        if message.name == "AnyValue" and field.name in _RECURSIVE:
+            field.ClearField("type_name")
+            field.type = FieldDescriptorProto.TYPE_BYTES
+        elif field.type == FieldDescriptorProto.TYPE_STRING:
+            field.type = FieldDescriptorProto.TYPE_BYTES
+    for nested in message.nested_type:
+        _loosen(nested)
+
+
+def _add(pool: DescriptorPool, file: FileDescriptor, added: set[str]) -> None:
+    if file.name in added:
+        return
+    added.add(file.name)
+    for dependency in file.dependencies:
+        _add(pool, dependency, added)
+    proto = FileDescriptorProto()
+    file.CopyToProto(proto)
+    for message in proto.message_type:
+        _loosen(message)
+    pool.Add(proto)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _handlers() -> dict[str, Any]:
+    pool, added = DescriptorPool(), set[str]()
+    for request in _REQUESTS.values():
+        _add(pool, request.file, added)
+    loosened = {
+        signal: pool.FindMessageTypeByName(request.full_name) for signal, request in _REQUESTS.items()
+    }
+    ptars_pool = ptars.HandlerPool([request.file for request in loosened.values()])
+    return {signal: ptars_pool.get_for_message(request) for signal, request in loosened.items()}
+
+
+_HANDLERS: Final = _handlers()
+
+
+def parse(signal: str, bodies: list[bytes]) -> pa.RecordBatch:
+    """Return one row a request, nested as in OTLP.
+
+    Raises:
+        MalformedRequest: a body is not a protobuf message of this signal.
+    """
+    try:
+        return _HANDLERS[signal].list_to_record_batch(bodies)
+    except Exception as error:  # noqa: BLE001 - ptars raises several kinds, all about the bytes
+        raise MalformedRequest(f"not an OTLP {signal} request in protobuf: {error}") from None
