@@ -46,6 +46,16 @@ class Patches:
         self._patched.append((parent, attribute, original, patch, inherited))
         return True
 
+    def when_imported(self, module: str, apply: Callable[[], object]) -> None:
+        """Call ``apply`` once the program itself imports ``module``: now if it has, never after ``undo``."""
+
+        def hook(imported: object) -> None:
+            if self.active:
+                with guard(f"patching {module}"):
+                    apply()
+
+        wrapt.register_post_import_hook(hook, module)
+
     def undo(self) -> None:
         """Restore every original that nobody has wrapped since; the others pass through."""
         self.active = False

@@ -53,18 +53,26 @@ def write_tools(attributes: MutableMapping[str, Any], definitions: Iterable[Mapp
         attributes[names.TOOLS_VERSION] = version
 
 
-def caller_name() -> str:
-    """Return the qualified name of the innermost function on the stack that is the user's own."""
+def caller_name(fallback: str | None = None, barriers: tuple[str, ...] = ("asyncio.events",)) -> str:
+    """Return the qualified name of the innermost function on the stack that is the user's own.
+
+    ``fallback``, when given, is the answer where the stack ends (a thread) or a module of ``barriers``
+    (an event loop) comes first: what lies beyond called something else.
+    """
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     outermost = frame
     while frame is not None:
         outermost = frame
         module = frame.f_globals.get("__name__", "")
+        if fallback is not None and module.startswith(barriers):
+            return fallback
         if module == "__main__" or not (
             module.startswith(("tupletrace.", "opentelemetry.")) or _is_library(frame.f_code.co_filename)
         ):
             break
         frame = frame.f_back
+    if frame is None and fallback is not None:
+        return fallback
     code = (frame or outermost).f_code
     return Path(code.co_filename).stem if code.co_name == "<module>" else code.co_qualname
 
