@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
+
+pc: Any = pyarrow.compute
+"""Untyped: its functions are made when it is imported."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -87,7 +90,7 @@ def value_text(values: pa.Array) -> pa.Array:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The attributes of ``count`` records: per attribute its record, its key (index into ``keys``) and value."""
+    """The attributes of ``count`` records: each one's record, key (index into ``keys``) and value."""
 
     count: int
     keys: list[str]
@@ -99,7 +102,7 @@ class Attributes:
 
     @classmethod
     def of(cls, lists: pa.Array) -> "Attributes":
-        """Read a column of OTLP ``repeated KeyValue``; of a key that stands twice on a record the last wins."""
+        """Read a column of OTLP ``repeated KeyValue``; where a record has a key twice the last one wins."""
         pairs, rows = flatten(lists)
         encoded = text(pc.struct_field(pairs, "key")).dictionary_encode()
         keys = [str(key) for key in encoded.dictionary.to_pylist()]

@@ -1,15 +1,18 @@
 """Raw OTLP trace requests -> one Arrow row a span, plus what had to be rejected and why."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from tupletrace.processor import wire
 from tupletrace.processor.attributes import Attributes, Indices, flatten, list_offsets, text
+
+pc: Any = pyarrow.compute
+"""Untyped: its functions are made when it is imported."""
 
 _HEX: Final = np.array([list(f"{byte:02x}".encode()) for byte in range(256)], np.uint8)
 _INT64_MAX: Final = np.uint64(2**63 - 1)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tupletrace.processor import decode, journal, wire
 from tupletrace.processor.journal import Request
@@ -30,9 +29,7 @@ def _index(requests: list[Request], store: Store) -> None:
     traces = [request for request in requests if request.signal == wire.TRACES]
     found = decode.spans([request.body for request in traces])
     seqs = pa.array([request.seq for request in traces], pa.int64())
-    table = canonical(found).append_column(
-        "journal_seq", seqs.take(pc.cast(found.table["request"], pa.int64()))
-    )
+    table = canonical(found).append_column("journal_seq", seqs.take(found.table["request"]))
     store.insert(table.drop_columns(["request"]), requests[-1].seq)
 
 

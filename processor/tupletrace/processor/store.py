@@ -1,7 +1,7 @@
 """The DuckDB file: an index of the journal, made by the SQL files beside this module."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +15,7 @@ from tupletrace.processor import prices
 SCHEMA_VERSION: Final = 1
 _SQL: Final = files("tupletrace.processor") / "sql"
 _MEMORY_SHARE: Final = 0.5
-"""Of the machine's (or the cgroup's) memory; the rest is Arrow batches, the journal and the kernel's cache."""
+"""Of the machine's (or the cgroup's) memory; the rest: Arrow batches, the journal, the kernel's cache."""
 
 
 class StoreError(RuntimeError):
@@ -62,6 +62,7 @@ class Store:
         except duckdb.Error as error:
             first_line = str(error).splitlines()[0]
             raise StoreError(f"{path} cannot be opened as a DuckDB file: {first_line}") from None
+        path.chmod(0o600)
         self._check_ours(path)
         self._create()
         # Not in the configuration: DuckDB then refuses the temp_directory beside it.
@@ -135,8 +136,8 @@ class Store:
         met = {
             prices.Model(*row)
             for row in self._rows(
-                "SELECT DISTINCT provider_name, coalesce(response_model, request_model), service_tier FROM batch "
-                "WHERE coalesce(response_model, request_model) IS NOT NULL"
+                "SELECT DISTINCT provider_name, coalesce(response_model, request_model), service_tier "
+                "FROM batch WHERE coalesce(response_model, request_model) IS NOT NULL"
             )
         }
         self._add_prices(connection, met - self._priced)
@@ -167,7 +168,7 @@ class Store:
         return self._connection.execute(sql).fetchall()
 
     @contextmanager
-    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _transaction(self) -> Generator[duckdb.DuckDBPyConnection]:
         self._connection.execute("BEGIN")
         try:
             yield self._connection

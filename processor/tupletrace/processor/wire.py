@@ -1,4 +1,4 @@
-"""OTLP requests as Arrow: the protobuf descriptors of the three signals, loosened so that one bad value harms no other.
+"""OTLP requests as Arrow, by descriptors of the three signals that are loosened: a bad value harms no other.
 
 ``AnyValue.array_value`` and ``.kvlist_value`` are left as bytes (Arrow has no recursive types), and every
 string is left as bytes (one invalid UTF-8 string would fail the whole request).

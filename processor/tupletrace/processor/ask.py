@@ -1,0 +1,75 @@
+"""One way to ask a database, whether a processor is running on it or not."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from tupletrace.processor import index, query
+from tupletrace.processor.http_server import ARROW
+from tupletrace.processor.journal import journal_folder
+from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
+from tupletrace.processor.store import Store, StoreError
+
+_TIMEOUT_S: Final = query.MAX_SECONDS + 10
+Ask = Callable[[str], pa.Table]
+
+
+@contextmanager
+def database(path: Path) -> Generator[Ask]:
+    """Yield a function that answers SQL: from the file, or from the processor that has it open.
+
+    Raises:
+        StoreError: there is no such database, or it cannot be opened.
+    """
+    if not path.exists():
+        raise StoreError(f"there is no database at {path}: start `tupletrace serve`, or name another --db")
+    try:
+        lock = DatabaseLock(path)
+    except DatabaseInUse as error:
+        if error.owner.http is None:
+            raise StoreError(f"{error}, which answers no SQL") from None
+        yield processor(f"http://{error.owner.http}")
+        return
+    with lock:
+        store = Store(path)
+        try:
+            # A processor that was killed may have left requests that only the journal has.
+            index.catch_up(journal_folder(path), store)
+            store.settle(index.QUIET_MS)
+            with store.cursor() as cursor:
+                yield lambda sql: query.run(cursor, sql)
+        finally:
+            store.close()
+
+
+def processor(url: str) -> Ask:
+    """Return a function that answers SQL by asking a running processor."""
+
+    def ask(sql: str) -> pa.Table:
+        request = urllib.request.Request(  # noqa: S310 - the scheme is checked where the URL comes in
+            f"{url.rstrip('/')}/sql",
+            json.dumps({"sql": sql}).encode(),
+            {"Content-Type": "application/json", "Accept": ARROW},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+                return pa.ipc.open_stream(response.read()).read_all()
+        except urllib.error.HTTPError as error:
+            raise query.SqlFailed(_message(error)) from None
+        except (urllib.error.URLError, TimeoutError) as error:
+            raise StoreError(f"no processor answers at {url}: {getattr(error, 'reason', error)}") from None
+
+    return ask
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.loads(error.read())["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {error.code} {error.reason}"

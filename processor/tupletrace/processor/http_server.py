@@ -1,0 +1,179 @@
+"""HTTP: OTLP in protobuf under ``/v1/``, SQL under ``POST /sql``, health under ``/healthz``."""
+
+import asyncio
+import json
+import socket
+import threading
+import zlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import pyarrow as pa
+import uvicorn
+from google.rpc.status_pb2 import Status
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tupletrace.processor import query, wire
+from tupletrace.processor.grpc_server import PortInUse
+from tupletrace.processor.journal import JournalError
+from tupletrace.processor.receive import MAX_REQUEST_BYTES, Receiver
+
+PROTOBUF: Final = "application/x-protobuf"
+ARROW: Final = "application/vnd.apache.arrow.stream"
+_INVALID_ARGUMENT, _UNAVAILABLE = 3, 14
+_START_TIMEOUT_S: Final = 10.0
+
+Answer = Callable[[str, query.Parameters], pa.Table]
+
+
+class _TooLarge(ValueError):
+    pass
+
+
+class HttpServer:
+    """A running HTTP server in a thread of its own; ``address`` is where it really listens."""
+
+    def __init__(self, receiver: Receiver, answer: Answer, host: str, port: int) -> None:
+        """Listen and serve; ``answer`` runs one SQL query.
+
+        Raises:
+            PortInUse: somebody else listens there, or the address is not this machine's.
+        """
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host.strip("[]"), port))
+        except OSError as error:
+            listener.close()
+            raise PortInUse(f"cannot listen on {host}:{port} (HTTP): {error.strerror}") from None
+        self.address = f"{host}:{listener.getsockname()[1]}"
+        config = uvicorn.Config(
+            _application(receiver, answer, host),
+            log_level="warning",
+            lifespan="off",
+            timeout_graceful_shutdown=5,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="tupletrace-http", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Refuse new requests, let those under way finish."""
+        self._server.should_exit = True
+        self._thread.join()
+
+
+def _application(receiver: Receiver, answer: Answer, host: str) -> Starlette:
+    async def export(request: Request) -> Response:
+        return await _export(receiver, request)
+
+    async def sql(request: Request) -> Response:
+        return await _sql(answer, request)
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok", "counts": dict(receiver.counts)})
+
+    return Starlette(
+        routes=[
+            Route("/v1/{signal}", export, methods=["POST"]),
+            Route("/sql", sql, methods=["POST"]),
+            Route("/healthz", health),
+        ],
+        # A page in a browser must not reach us through a name that it rebinds to 127.0.0.1.
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", host])
+        ],
+    )
+
+
+async def _export(receiver: Receiver, request: Request) -> Response:
+    signal = request.path_params["signal"]
+    if signal not in (wire.TRACES, wire.METRICS, wire.LOGS):
+        return Response(status_code=404)
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != PROTOBUF:
+        return _status(415, _INVALID_ARGUMENT, f"send {PROTOBUF}")
+    try:
+        body = await _body(request)
+        accepted = await run_in_threadpool(receiver.accept, signal, body)
+        if accepted.durable is not None:
+            await asyncio.wrap_future(accepted.durable)
+    except _TooLarge:
+        return _status(413, _INVALID_ARGUMENT, f"a request may have {MAX_REQUEST_BYTES} bytes, uncompressed")
+    except (wire.MalformedRequest, zlib.error) as error:
+        return _status(400, _INVALID_ARGUMENT, str(error))
+    except JournalError as error:
+        return _status(503, _UNAVAILABLE, str(error), {"Retry-After": "1"})
+    except ClientDisconnect:
+        return Response(status_code=400)
+    return Response(accepted.response, media_type=PROTOBUF)
+
+
+async def _body(request: Request) -> bytes:
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
+        raise wire.MalformedRequest(f"content-encoding {encoding} is not understood; send gzip or none")
+    parts: list[bytes] = []
+    size = 0
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
+    async for chunk in request.stream():
+        while chunk:
+            part, chunk = (chunk, b"") if inflater is None else _inflate(inflater, chunk)
+            size += len(part)
+            if size > MAX_REQUEST_BYTES:
+                raise _TooLarge
+            parts.append(part)
+            if inflater is not None and inflater.eof and chunk:
+                # A gzip body may have several members.
+                inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    if inflater is not None and size and not inflater.eof:
+        raise wire.MalformedRequest("the gzip body ends too early")
+    return b"".join(parts)
+
+
+def _inflate(inflater: Any, chunk: bytes) -> tuple[bytes, bytes]:
+    part = inflater.decompress(chunk, MAX_REQUEST_BYTES + 1)
+    return part, inflater.unconsumed_tail or inflater.unused_data
+
+
+def _status(code: int, grpc_code: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    body = Status(code=grpc_code, message=message).SerializeToString()
+    return Response(body, code, headers, PROTOBUF)
+
+
+async def _sql(answer: Answer, request: Request) -> Response:
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        return JSONResponse({"error": 'send application/json: {"sql": "SELECT ...", "params": []}'}, 415)
+    try:
+        asked = json.loads(await request.body())
+        sql, parameters = asked["sql"], asked.get("params")
+        if not isinstance(sql, str):
+            raise TypeError
+    except (ValueError, KeyError, TypeError):
+        return JSONResponse({"error": 'the body is {"sql": "SELECT ...", "params": []}'}, 400)
+    try:
+        table = await run_in_threadpool(answer, sql, parameters)
+    except query.SqlRefused as error:
+        return JSONResponse({"error": str(error)}, 403)
+    except query.SqlFailed as error:
+        return JSONResponse({"error": str(error)}, 400)
+    accepted = request.headers.get("accept", "")
+    if ARROW in accepted:
+        return Response(_arrow(table), media_type=ARROW)
+    if "text/csv" in accepted:
+        return Response(await run_in_threadpool(query.to_csv, table), media_type="text/csv")
+    return Response(await run_in_threadpool(query.to_json, table), media_type="application/json")
+
+
+def _arrow(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
