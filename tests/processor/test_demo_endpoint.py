@@ -151,7 +151,8 @@ def test_after_a_tool_result_the_answer_quotes_it(client: OpenAI) -> None:
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "call_1", "content": "shipped on Monday"},
     ]
-    assert chat(client, messages=talk).choices[0].message.content == "get_order says: shipped on Monday."
+    said = chat(client, messages=talk).choices[0].message.content
+    assert said == "get_order says: shipped on Monday. Is there anything else that I can do for you?"
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_order"}}])

@@ -116,14 +116,19 @@ def _arguments(tool: Tool, ask: Ask) -> list[str]:
 
 
 def _text(ask: Ask) -> str:
-    last = ask.turns[-1]
-    if last.role == "tool":
-        return _quote_results(ask.turns)
-    brief = bool(words("brief short concise sentence") & words(_system(ask)))
+    told = words(_system(ask))
+    brief = bool(words("brief short concise") & told)
+    if ask.turns[-1].role == "tool":
+        return _quote_results(ask.turns) + ("" if brief else " Is there anything else that I can do for you?")
+    if words("summarise summarize summary") & told:
+        return " ".join(sentences(ask.question)[: 1 if brief else 3])
     *_, question = sentences(_after_label(ask.question)) or [ask.question]
-    source = [sentence for turn in ask.turns if turn.role == "user" for sentence in sentences(turn.text)]
+    known = [turn.text for turn in ask.turns if turn.role == "user"] + _system(ask).split("Context:")[1:]
     candidates = [
-        sentence for sentence in source if question not in sentence and not sentence.endswith((":", "?"))
+        sentence
+        for text in known
+        for sentence in sentences(text)
+        if question not in sentence and not sentence.endswith((":", "?"))
     ]
     if found := closest(question, candidates, 1 if brief else 3):
         return " ".join(found)
