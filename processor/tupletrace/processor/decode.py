@@ -1,4 +1,4 @@
-"""Raw OTLP trace requests -> one Arrow row a span, plus what had to be rejected and why."""
+"""Raw OTLP trace requests -> one Arrow row a span."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,26 +32,19 @@ class Spans:
     table: pa.Table
     attributes: Attributes
     resource: Attributes
-    rejected: int
-    reason: str | None
 
 
 def spans(bodies: list[bytes]) -> Spans:
-    """Decode trace requests; a span with an invalid id is rejected alone.
+    """Decode trace requests; spans with an invalid id are left out.
 
     Raises:
         MalformedRequest: a body is not an OTLP trace request.
     """
-    batch = wire.parse(wire.TRACES, bodies)
-    resource_spans, request_of = flatten(batch.column("resource_spans"))
+    resource_spans, request_of = flatten(wire.parse(wire.TRACES, bodies).column("resource_spans"))
     scope_spans, resource_of = flatten(pc.struct_field(resource_spans, "scope_spans"))
     found, scope_of = flatten(pc.struct_field(scope_spans, "spans"))
-
-    valid = _valid_id(pc.struct_field(found, "trace_id"), 16) & _valid_id(
-        pc.struct_field(found, "span_id"), 8
-    )
-    rejected = int(len(valid) - valid.sum())
-    if rejected:
+    valid = _valid(found)
+    if not valid.all():
         found, scope_of = found.filter(pa.array(valid)), scope_of[valid]
     resource_row = resource_of[scope_of]
 
@@ -82,8 +75,25 @@ def spans(bodies: list[bytes]) -> Spans:
             "links": _links(pc.struct_field(found, "links")),
         }
     )
-    reason = f"{rejected} spans have a trace_id that is not 16 bytes or a span_id that is not 8, or all zero"
-    return Spans(table, attributes, resource, rejected, reason if rejected else None)
+    return Spans(table, attributes, resource)
+
+
+def check(body: bytes) -> tuple[int, int]:
+    """Return how many spans of one request are valid, and how many have an invalid trace or span id.
+
+    Raises:
+        MalformedRequest: the body is not an OTLP trace request.
+    """
+    resource_spans, _ = flatten(wire.parse(wire.TRACES, [body]).column("resource_spans"))
+    scope_spans, _ = flatten(pc.struct_field(resource_spans, "scope_spans"))
+    valid = _valid(flatten(pc.struct_field(scope_spans, "spans"))[0])
+    accepted = int(valid.sum())
+    return accepted, len(valid) - accepted
+
+
+def _valid(spans: pa.Array) -> npt.NDArray[np.bool_]:
+    trace_id, span_id = pc.struct_field(spans, "trace_id"), pc.struct_field(spans, "span_id")
+    return _valid_id(trace_id, 16) & _valid_id(span_id, 8)
 
 
 def _resource_attributes(resource_spans: pa.Array) -> Attributes:

@@ -57,12 +57,12 @@ class Receiver:
         if signal != wire.TRACES:
             wire.parse(signal, [body])
             return b"", 0, 0
-        found = decode.spans([body])
+        accepted, rejected = decode.check(body)
         response = ExportTraceServiceResponse()
-        if found.rejected:
-            response.partial_success.rejected_spans = found.rejected
-            response.partial_success.error_message = found.reason or ""
-        return response.SerializeToString(), found.table.num_rows, found.rejected
+        if rejected:
+            response.partial_success.rejected_spans = rejected
+            response.partial_success.error_message = f"{rejected} spans have a trace_id that is not 16 bytes, a span_id that is not 8, or one all zero"
+        return response.SerializeToString(), accepted, rejected
 
     def _count(self, counts: dict[str, int]) -> None:
         with self._counting:
