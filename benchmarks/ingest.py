@@ -194,9 +194,8 @@ def main() -> None:
         print(json.dumps(send(asked.send, requests, asked.in_flight)))
         return
     size = sum(map(len, requests)) / asked.spans
-    print(
-        f"{asked.spans} spans of {size:.0f} bytes, {traces.SPANS_A_BATCH} a request, {asked.in_flight} in flight"
-    )
+    shape = f"{traces.SPANS_A_BATCH} a request, {asked.in_flight} in flight"
+    print(f"{asked.spans} spans of {size:.0f} bytes, {shape}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         floor_ack = acknowledge_only(asked.spans, asked.in_flight)

@@ -61,7 +61,7 @@ class Receiver:
         response = ExportTraceServiceResponse()
         if rejected:
             response.partial_success.rejected_spans = rejected
-            response.partial_success.error_message = f"{rejected} spans have a trace_id that is not 16 bytes, a span_id that is not 8, or one all zero"
+            response.partial_success.error_message = f"{rejected} spans have an invalid trace_id (not 16 bytes, or zero) or span_id (not 8, or zero)"
         return response.SerializeToString(), accepted, rejected
 
     def _count(self, counts: dict[str, int]) -> None:
