@@ -61,7 +61,9 @@ class Receiver:
         response = ExportTraceServiceResponse()
         if rejected:
             response.partial_success.rejected_spans = rejected
-            response.partial_success.error_message = f"{rejected} spans have an invalid trace_id (not 16 bytes, or zero) or span_id (not 8, or zero)"
+            response.partial_success.error_message = (
+                f"{rejected} spans left out: a trace_id has 16 bytes and a span_id 8, not all zero"
+            )
         return response.SerializeToString(), accepted, rejected
 
     def _count(self, counts: dict[str, int]) -> None:
