@@ -1,7 +1,13 @@
 -- Which model, prompt, retriever, tools and evaluator took part in each open trace, and how we know.
 CREATE OR REPLACE VIEW live_layers AS
-WITH retrievals AS (
-    SELECT *
+WITH calls AS (
+    SELECT
+        trace_id, operation_name, request_model, response_model, model_revision, prompt_name, prompt_version,
+        prompt_provenance, tools_names, tools_version
+    FROM live_llm_calls
+),
+retrievals AS (
+    SELECT trace_id, operation_name, name, retriever_name, data_source_id, retriever_version
     FROM spans
     WHERE operation_name IN ('retrieval', 'execute_tool')
       AND trace_id IN (SELECT trace_id FROM open_traces)
@@ -14,7 +20,7 @@ SELECT DISTINCT
     coalesce(model_revision, request_model) AS version,
     CASE WHEN coalesce(request_model, response_model) IS NULL THEN 'missing' ELSE 'declared' END AS provenance,
     CASE WHEN coalesce(request_model, response_model) IS NULL THEN 'no model on the call' END AS reason
-FROM live_llm_calls
+FROM calls
 UNION ALL
 SELECT DISTINCT
     trace_id,
@@ -23,11 +29,11 @@ SELECT DISTINCT
     prompt_version,
     CASE WHEN prompt_version IS NULL THEN 'missing' ELSE prompt_provenance END,
     CASE WHEN prompt_version IS NULL THEN 'no prompt id, template or system text on the call' END
-FROM live_llm_calls
+FROM calls
 WHERE operation_name <> 'embeddings'
 UNION ALL
 SELECT DISTINCT trace_id, 'tools', tools_names, tools_version, 'derived', CAST(NULL AS VARCHAR)
-FROM live_llm_calls
+FROM calls
 WHERE tools_version IS NOT NULL
 UNION ALL
 SELECT DISTINCT
@@ -35,7 +41,7 @@ SELECT DISTINCT
     'a tool ran, but no call says which tools the model was offered'
 FROM retrievals
 WHERE operation_name = 'execute_tool'
-  AND trace_id NOT IN (SELECT trace_id FROM live_llm_calls WHERE tools_version IS NOT NULL)
+  AND trace_id NOT IN (SELECT trace_id FROM calls WHERE tools_version IS NOT NULL)
 UNION ALL
 SELECT DISTINCT
     trace_id,

@@ -1,7 +1,9 @@
 -- One row an open trace, without its cost. The entry span is the root, or the earliest while no root has come.
 CREATE OR REPLACE VIEW live_traces AS
 WITH members AS (
-    SELECT *
+    SELECT
+        trace_id, span_id, parent_span_id, day, start_time, start_unix_nano, duration_ns, service_name, status_code,
+        name, http_route, route, workflow_name, agent_name
     FROM spans
     WHERE trace_id IN (SELECT trace_id FROM open_traces)
       AND day >= (SELECT min(first_day) FROM open_traces)
