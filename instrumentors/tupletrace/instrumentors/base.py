@@ -25,8 +25,8 @@ class Patches:
         self._patched: list[tuple[Any, str, Any, Any, bool]] = []
         self.active = True
 
-    def wrap(self, module: str, path: str, wrapper: Wrapper) -> bool:
-        """Wrap ``module``'s ``Class.method`` or ``function``; return False where this version has none."""
+    def wrap(self, module: str | type, path: str, wrapper: Wrapper) -> bool:
+        """Wrap the ``Class.method`` or ``function`` of a module or class; False if this version has none."""
 
         def while_active(
             wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

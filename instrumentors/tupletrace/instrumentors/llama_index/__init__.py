@@ -1,0 +1,53 @@
+"""LlamaIndex: query and chat engines, retrievers, LLMs, embeddings, tools, agents and workflows.
+
+Methods of LlamaIndex's base classes are wrapped in every class that implements them; workflow runs and
+their steps are heard through the root dispatcher. Nothing is imported before the program imports it.
+"""
+
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+from opentelemetry.util.genai.handler import TelemetryHandler
+
+from tupletrace.instrumentors.base import Instrumentor, Patches
+from tupletrace.instrumentors.llama_index import embeddings, engines, inference, retrievers, templates, tools
+from tupletrace.instrumentors.llama_index.hooks import Classes, Family, forget_imports, when_imported
+
+__all__ = ["LlamaIndexInstrumentor"]
+
+_DISPATCHER = "llama_index_instrumentation"
+
+
+class LlamaIndexInstrumentor(Instrumentor):
+    """Says which prompt, model, retriever and tools answered, for LlamaIndex 0.14."""
+
+    dependencies: ClassVar[Collection[str]] = ("llama-index-core >= 0.14, < 0.15",)
+    _retire: Any = None
+
+    def patch(self, patches: Patches, telemetry: TelemetryHandler) -> None:
+        """Wrap what is imported already; the rest as soon as it is."""
+        families: list[Family] = [
+            inference.family(telemetry),
+            embeddings.family(telemetry),
+            retrievers.family(telemetry),
+            engines.query_family(telemetry),
+            engines.chat_family(telemetry),
+            tools.family(telemetry),
+        ]
+
+        def listen() -> None:
+            from tupletrace.instrumentors.llama_index.workflows import attach_handlers
+
+            self._retire = attach_handlers(telemetry)
+            Classes(patches, families).adopt_all()
+
+        when_imported(_DISPATCHER, listen)
+        for module, functions in templates.RENDERING.items():
+            when_imported(module, lambda m=module, f=functions: templates.wrap_rendering(patches, m, f))
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        forget_imports()
+        super()._uninstrument(**kwargs)
+        if self._retire is not None:
+            self._retire()
+            self._retire = None

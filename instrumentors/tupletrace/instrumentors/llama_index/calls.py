@@ -1,0 +1,206 @@
+"""One call of the user's as one span: current while the call runs, ended once, never in its way."""
+
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextvars import ContextVar
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.util.genai.stream import AsyncStreamWrapper, SyncStreamWrapper
+from opentelemetry.util.genai.types import Error
+from opentelemetry.util.genai.utils import fq_exception_type
+
+from tupletrace.instrumentors.base import Wrapper
+from tupletrace.instrumentors.context import declared_route
+from tupletrace.instrumentors.firewall import guard
+from tupletrace.semconv import names
+
+_entered: Final[ContextVar[None]] = ContextVar("tupletrace.llama_index.entered")
+
+
+class Invocation(Protocol):
+    """What a util-genai invocation and a step span have in common."""
+
+    attributes: dict[str, Any]
+
+    @property
+    def context(self) -> Context: ...
+    @property
+    def should_capture_content(self) -> bool: ...
+    def stop(self) -> None: ...
+    def fail(self, error: Error, /) -> None: ...
+
+
+InvocationT = TypeVar("InvocationT", bound=Invocation)
+
+
+class Scope:
+    """A context made current, until ``leave`` (once)."""
+
+    def __init__(self, context: Context) -> None:
+        self._marker = _entered.set(None)
+        self._token = attach(context)
+
+    def leave(self) -> None:
+        """Restore what was current, unless this runs in another task, whose context is not ours."""
+        try:
+            _entered.reset(self._marker)
+        except ValueError:
+            return
+        detach(self._token)
+
+
+@contextlib.contextmanager
+def current(context: Context) -> Generator[None]:
+    """Make a context current inside the block."""
+    scope = Scope(context)
+    try:
+        yield
+    finally:
+        scope.leave()
+
+
+class Call(Generic[InvocationT]):
+    """A running invocation; subclasses read the result, and may hand out a stream in its place."""
+
+    what: str = "llama_index call"
+
+    def __init__(self, invocation: InvocationT) -> None:
+        self.invocation = invocation
+        if (route := declared_route()) is not None:
+            invocation.attributes[names.ROUTE] = route
+        self._scope: Scope | None = Scope(invocation.context)
+
+    def read(self, result: Any) -> None:
+        """Take from the result what the span says about it."""
+
+    def returned(self, result: Any) -> Any:
+        """End the span and give the result back, the very object."""
+        self.leave()
+        self.stop(result)
+        return result
+
+    def stop(self, result: Any) -> None:
+        """End the span after reading the result."""
+        with guard(f"{self.what} result"):
+            self.read(result)
+        with guard(f"{self.what} end"):
+            self.invocation.stop()
+
+    def fail(self, error: BaseException | str) -> None:
+        """End the span as failed, with the error's type, and its text where content may be captured."""
+        self.leave()
+        with guard(f"{self.what} failure"):
+            self.invocation.fail(self._described(error))
+
+    def _described(self, error: BaseException | str) -> Error:
+        if isinstance(error, str):
+            return Error(message=None, type=error)
+        message = None
+        if self.invocation.should_capture_content:
+            with contextlib.suppress(Exception):
+                message = str(error)
+        kind = getattr(error, "_gen_ai_error_type", None) or fq_exception_type(error)
+        return Error(message=message, type=kind)
+
+    def leave(self) -> None:
+        """Give the caller back the context it had."""
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            scope.leave()
+
+
+Begin = Callable[[Any, tuple[Any, ...], dict[str, Any]], Call[Any] | None]
+
+
+def around(what: str, begin: Begin) -> Wrapper:
+    """Return a wrapper that opens a call before the wrapped function, sync or async, and ends it after.
+
+    ``begin`` returns None where a call needs no span of its own.
+    """
+
+    @guard(what)
+    def opened(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[Any] | None:
+        return begin(instance, args, kwargs)
+
+    async def asynchronous(
+        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        call = opened(instance, args, kwargs)
+        if call is None:
+            return await wrapped(*args, **kwargs)
+        try:
+            result = await wrapped(*args, **kwargs)
+        except BaseException as error:
+            call.fail(error)
+            raise
+        return call.returned(result)
+
+    def either(
+        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if inspect.iscoroutinefunction(wrapped):
+            return asynchronous(wrapped, instance, args, kwargs)
+        call = opened(instance, args, kwargs)
+        if call is None:
+            return wrapped(*args, **kwargs)
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as error:
+            call.fail(error)
+            raise
+        return call.returned(result)
+
+    return either
+
+
+class Streamed(Protocol):
+    """A call whose result arrives in chunks."""
+
+    invocation: Any
+    what: str
+
+    def chunk(self, chunk: Any) -> None: ...
+    def stop(self, result: Any) -> None: ...
+    def fail(self, error: BaseException | str) -> None: ...
+
+
+class _Chunks:
+    """What both kinds of stream do; the span is current while a chunk is made, never between two."""
+
+    _self_call: Streamed
+
+    def _execution_context(self) -> contextlib.AbstractContextManager[None]:
+        return current(self._self_call.invocation.context)
+
+    def _process_chunk(self, chunk: Any) -> None:
+        with guard(f"{self._self_call.what} chunk"):
+            self._self_call.chunk(chunk)
+
+    def _on_stream_end(self) -> None:
+        self._self_call.stop(None)
+
+    def _on_stream_error(self, error: BaseException) -> None:
+        self._self_call.fail(error)
+
+
+class _SyncChunks(_Chunks, SyncStreamWrapper[Any]):
+    def __init__(self, stream: Any, call: Streamed) -> None:
+        super().__init__(stream)
+        self._self_call = call
+
+
+class _AsyncChunks(_Chunks, AsyncStreamWrapper[Any]):
+    def __init__(self, stream: Any, call: Streamed) -> None:
+        super().__init__(stream)
+        self._self_call = call
+
+
+def streamed(stream: Any, call: Streamed) -> Any:
+    """Return the stream as the user sees it, or None where the result is no stream."""
+    if isinstance(stream, Iterator):
+        return _SyncChunks(stream, call)
+    if isinstance(stream, AsyncIterator):
+        return _AsyncChunks(stream, call)
+    return None

@@ -1,0 +1,47 @@
+"""Embedding models: one span a request to the model, not one a batch of texts or a cached answer."""
+
+from typing import Any
+
+from opentelemetry.util.genai.handler import TelemetryHandler
+from opentelemetry.util.genai.invocation import EmbeddingInvocation
+
+from tupletrace.instrumentors.llama_index.calls import Call, around
+from tupletrace.instrumentors.llama_index.hooks import Family
+from tupletrace.instrumentors.llama_index.models import provider_name, request_model
+
+# What subclasses implement. The base class's own loop over these, or wait for the sync one.
+_METHODS = (
+    "_get_query_embedding",
+    "_aget_query_embedding",
+    "_get_text_embedding",
+    "_aget_text_embedding",
+    "_get_text_embeddings",
+    "_aget_text_embeddings",
+)
+
+
+def family(telemetry: TelemetryHandler) -> Family:
+    """Wrap the embedding models."""
+
+    def begin(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> EmbeddingCall:
+        invocation = telemetry.embedding(
+            provider_name(model), request_model=request_model(model), _attach_to_context=False
+        )
+        return EmbeddingCall(invocation)
+
+    embed = around("llama_index embedding", begin)
+    return Family(
+        "llama_index.core.base.embeddings.base.BaseEmbedding", dict.fromkeys(_METHODS, embed), defaults=False
+    )
+
+
+class EmbeddingCall(Call[EmbeddingInvocation]):
+    """One request for one or more vectors; usage comes from the client below, LlamaIndex drops it."""
+
+    what = "llama_index embedding"
+
+    def read(self, result: Any) -> None:
+        """Take the vectors' length."""
+        vector = result[0] if result and isinstance(result[0], list) else result
+        if vector:
+            self.invocation.dimension_count = len(vector)

@@ -1,0 +1,111 @@
+"""Query engines and chat engines: what an application calls, each call one workflow."""
+
+from typing import Any, Final
+
+from opentelemetry.context import create_key, get_current, get_value, set_value
+from opentelemetry.util.genai.handler import TelemetryHandler
+from opentelemetry.util.genai.invocation import WorkflowInvocation
+from opentelemetry.util.genai.types import InputMessage, OutputMessage, TextPart
+
+from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.identity import caller_name
+from tupletrace.instrumentors.llama_index.calls import Begin, Call, around, streamed
+from tupletrace.instrumentors.llama_index.hooks import Family
+
+_ENGINE: Final = create_key("tupletrace.llama_index.engine")
+_CALLER: Final = create_key("tupletrace.llama_index.caller")
+_SHARED_KEY: Final = "chat_history"
+"""The key that every chat store without one of its own uses: it names no conversation."""
+
+
+def current_engine() -> Any:
+    """Return the innermost engine at work."""
+    return get_value(_ENGINE)
+
+
+def engine_caller() -> str | None:
+    """Return the user's function that called the engine; in a thread of the engine's it is not to be seen."""
+    value = get_value(_CALLER)
+    return value if isinstance(value, str) else None
+
+
+def in_conversation() -> bool:
+    """Tell whether a chat engine is at work."""
+    return hasattr(current_engine(), "chat_history")
+
+
+def query_family(telemetry: TelemetryHandler) -> Family:
+    """Wrap the query engines."""
+    query = around("llama_index query engine", _begin(telemetry))
+    return Family(
+        "llama_index.core.base.base_query_engine.BaseQueryEngine", {"query": query, "aquery": query}
+    )
+
+
+def chat_family(telemetry: TelemetryHandler) -> Family:
+    """Wrap the chat engines."""
+    chat = around("llama_index chat engine", _begin(telemetry))
+    methods = ("chat", "achat", "stream_chat", "astream_chat")
+    return Family("llama_index.core.chat_engine.types.BaseChatEngine", dict.fromkeys(methods, chat))
+
+
+def conversation_id(memory: Any) -> str | None:
+    """Return the session or chat store key of a memory, where there is one that means something."""
+    key = getattr(memory, "session_id", None) or getattr(memory, "chat_store_key", None)
+    return key if isinstance(key, str) and key != _SHARED_KEY else None
+
+
+def _begin(telemetry: TelemetryHandler) -> Begin:
+    def begin(engine: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[Any] | None:
+        # An engine that calls itself (`super().query`) is one call of the user's.
+        if current_engine() is engine:
+            return None
+        context = set_value(_CALLER, caller_name(), set_value(_ENGINE, engine, get_current()))
+        invocation = telemetry.workflow(
+            type(engine).__name__,
+            context=context,
+            conversation_id=conversation_id(getattr(engine, "_memory", None)),
+            _attach_to_context=False,
+        )
+        call = EngineCall(invocation)
+        with guard("llama_index engine input"):
+            call.asked(args[0] if args else next(iter(kwargs.values()), None))
+        return call
+
+    return begin
+
+
+class EngineCall(Call[WorkflowInvocation]):
+    """A query or a chat turn."""
+
+    what = "llama_index engine"
+
+    def asked(self, question: Any) -> None:
+        """Take the question, where content may be captured."""
+        if self.invocation.should_capture_content:
+            text = getattr(question, "query_str", question)
+            self.invocation.input_messages = [InputMessage("user", [TextPart(str(text))])]
+
+    def returned(self, result: Any) -> Any:
+        """End the span with the answer; of a lazy one, which asks the model as it is read, with its end."""
+        self.leave()
+        with guard("llama_index engine stream"):
+            tokens = streamed(getattr(result, "response_gen", None), self) if _is_lazy(result) else None
+            if tokens is not None:
+                result.response_gen = tokens
+                return result
+        self.stop(result)
+        return result
+
+    def chunk(self, chunk: Any) -> None:
+        """Nothing: a token of the answer is the user's to read."""
+
+    def read(self, result: Any) -> None:
+        """Take the answer, where content may be captured."""
+        answer = getattr(result, "response", None)
+        if self.invocation.should_capture_content and isinstance(answer, str) and answer:
+            self.invocation.output_messages = [OutputMessage("assistant", [TextPart(answer)])]
+
+
+def _is_lazy(result: Any) -> bool:
+    return type(result).__name__ in ("StreamingResponse", "AsyncStreamingResponse")

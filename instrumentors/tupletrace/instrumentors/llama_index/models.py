@@ -1,0 +1,88 @@
+"""Which model is called and what it reported: from the model object and the provider's raw answer."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+_PROVIDERS: Final[Mapping[str, str]] = {
+    "anthropic": "anthropic",
+    "azure_inference": "azure.ai.inference",
+    "azure_openai": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "bedrock_converse": "aws.bedrock",
+    "cohere": "cohere",
+    "deepseek": "deepseek",
+    "gemini": "gcp.gemini",
+    "google_genai": "gcp.gen_ai",
+    "groq": "groq",
+    "ibm": "ibm.watsonx.ai",
+    "mistralai": "mistral_ai",
+    "openai": "openai",
+    "openai_like": "openai",
+    "perplexity": "perplexity",
+    "vertex": "gcp.vertex_ai",
+    "xai": "x_ai",
+}
+"""LlamaIndex's integration package -> the conventions' provider."""
+_HOSTS: Final[Mapping[str, str]] = {
+    "openai.azure.com": "azure.ai.openai",
+    "services.ai.azure.com": "azure.ai.inference",
+    "deepseek.com": "deepseek",
+    "groq.com": "groq",
+    "mistral.ai": "mistral_ai",
+    "moonshot.ai": "moonshot_ai",
+    "perplexity.ai": "perplexity",
+    "x.ai": "x_ai",
+}
+"""Who answers behind an OpenAI-compatible address."""
+_MODEL_FIELDS: Final = ("model", "model_name", "model_id", "deployment_name")
+
+
+def provider_name(model: Any) -> str:
+    """Return the provider in the conventions' spelling; of a class of the user's own, its name."""
+    for cls in type(model).__mro__:
+        parts = cls.__module__.split(".")
+        if parts[0] == "llama_index" and len(parts) > 2 and parts[1] in ("llms", "embeddings"):
+            provider = _PROVIDERS.get(parts[2], parts[2])
+            return _by_host(model) or provider if provider == "openai" else provider
+        if parts[:2] == ["llama_index", "core"]:
+            break
+    return type(model).__name__
+
+
+def _by_host(model: Any) -> str | None:
+    address = getattr(model, "api_base", None)
+    host = urlsplit(address).hostname or "" if isinstance(address, str) else ""
+    for suffix, provider in _HOSTS.items():
+        if host == suffix or host.endswith(f".{suffix}"):
+            return provider
+    return None
+
+
+def request_model(model: Any, settings: Mapping[str, Any] | None = None) -> str | None:
+    """Return the model that is asked for."""
+    for name in _MODEL_FIELDS:
+        value = (settings or {}).get(name) or getattr(model, name, None)
+        if isinstance(value, str) and value and value != "unknown":
+            return value
+    with contextlib.suppress(Exception):
+        value = model.metadata.model_name
+        if isinstance(value, str) and value != "unknown":
+            return value
+    return None
+
+
+def request_settings(model: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sampling settings of one call: the model object's, its extra ones, the call's own."""
+    own = {
+        name: getattr(model, name, None) for name in ("temperature", "top_p", "max_tokens", "seed", "stop")
+    }
+    extra = getattr(model, "additional_kwargs", None)
+    settings = {**own, **kwargs, **(extra if isinstance(extra, Mapping) else {})}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def field(holder: Any, name: str) -> Any:
+    """Return a field of an answer, be it an object or a dictionary."""
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)

@@ -1,0 +1,152 @@
+"""What identifies a retriever: where it looks, with which embedding model, how, and what it drops after."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tupletrace.instrumentors.llama_index.models import request_model
+from tupletrace.semconv import fingerprint
+
+_SEARCH: Final = (
+    "similarity_top_k",
+    "vector_store_query_mode",
+    "alpha",
+    "sparse_top_k",
+    "hybrid_top_k",
+    "mode",
+    "num_queries",
+    "retriever_weights",
+    "max_top_k",
+    "top_k",
+    "k",
+    "choice_top_k",
+    "choice_batch_size",
+    "max_keywords_per_query",
+    "num_chunks_per_query",
+    "path_depth",
+    "similarity_score",
+    "simple_ratio_thresh",
+)
+"""Settings of the retrievers in LlamaIndex, kept with or without a leading underscore."""
+_CHILDREN: Final = ("retrievers", "retriever", "vector_retriever", "retriever_dict", "sub_retrievers")
+_UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_SECRET: Final = re.compile(r"key|token|secret|password|callback", re.IGNORECASE)
+_DEPTH: Final = 4
+
+
+@dataclass(frozen=True)
+class RetrieverIdentity:
+    """Name and version of a retriever, and the data source and top-k that the conventions ask for."""
+
+    name: str
+    version: str
+    data_source: str | None
+    top_k: int | None
+    embedding_model: str | None
+
+
+def identify(retriever: Any, postprocessors: Iterable[Any] = ()) -> RetrieverIdentity:
+    """Return the identity of a retriever as it is configured now; equal in every process."""
+    config = _config(retriever, _DEPTH)
+    config["postprocessors"] = [_postprocessor(each) for each in postprocessors] or None
+    collection = _collection(retriever)
+    store = _field(retriever, "vector_store")
+    top_k = _field(retriever, "similarity_top_k")
+    return RetrieverIdentity(
+        name=collection or type(retriever).__name__,
+        version=fingerprint.retriever_version(config),
+        data_source=collection or (type(store).__name__ if store is not None else None),
+        top_k=top_k if isinstance(top_k, int) else None,
+        embedding_model=config.get("embedding_model"),
+    )
+
+
+def _config(retriever: Any, depth: int) -> dict[str, Any]:
+    store = _field(retriever, "vector_store")
+    config: dict[str, Any] = {name: _plain(_field(retriever, name)) for name in _SEARCH}
+    config |= {
+        "class": type(retriever).__qualname__,
+        "store": type(store).__qualname__ if store is not None else None,
+        "collection": _collection(retriever),
+        "embedding_model": _embedding_model(retriever),
+        "filter_keys": _filter_keys(_field(retriever, "filters")),
+    }
+    if depth:
+        config["retrievers"] = [_config(child, depth - 1) for child in _children(retriever)] or None
+    return config
+
+
+def _field(holder: Any, name: str) -> Any:
+    """Return the attribute ``_name`` or ``name``, from the instance alone: properties may do anything."""
+    attributes: Mapping[str, Any] = getattr(holder, "__dict__", {})
+    private: Mapping[str, Any] = getattr(holder, "__pydantic_private__", None) or {}
+    for place in (attributes, private):
+        for spelling in (f"_{name}", name):
+            if (value := place.get(spelling)) is not None:
+                return value
+    return None
+
+
+def _plain(value: Any) -> Any:
+    value = getattr(value, "value", value)
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, str | int | float) else None
+
+
+def _embedding_model(retriever: Any) -> str | None:
+    model = _field(retriever, "embed_model")
+    if model is None:
+        return None
+    return request_model(model) or type(model).__name__
+
+
+def _collection(retriever: Any) -> str | None:
+    """Return the collection, table or index; an index id only if somebody set one."""
+    store = _field(retriever, "vector_store")
+    schema, table = _field(store, "schema_name"), _field(store, "table_name")
+    if isinstance(table, str):
+        return f"{schema}.{table}" if isinstance(schema, str) else table
+    index, namespace = _field(store, "index_name"), _field(store, "namespace")
+    if isinstance(index, str):
+        return f"{index}/{namespace}" if isinstance(namespace, str) and namespace else index
+    named = _field(store, "collection_name") or _field(_field(store, "collection"), "name")
+    if isinstance(named, str):
+        return named
+    own = getattr(getattr(_field(retriever, "index"), "index_struct", None), "index_id", None)
+    return own if isinstance(own, str) and not _UUID.fullmatch(own) else None
+
+
+def _filter_keys(filters: Any) -> list[str] | None:
+    """Return what a metadata filter asks about, never the values."""
+    if filters is None:
+        return None
+    keys: list[str] = []
+    for each in getattr(filters, "filters", ()):
+        keys += _filter_keys(each) or [] if hasattr(each, "filters") else [str(getattr(each, "key", each))]
+    return sorted(set(keys))
+
+
+def _children(retriever: Any) -> list[Any]:
+    children: list[Any] = []
+    for name in _CHILDREN:
+        value = _field(retriever, name)
+        if isinstance(value, Mapping):
+            children += [value[key] for key in sorted(value, key=str)]
+        elif isinstance(value, list | tuple):
+            children += value
+        elif value is not None:
+            children.append(value)
+    return [child for child in children if hasattr(child, "retrieve")]
+
+
+def _postprocessor(postprocessor: Any) -> dict[str, Any]:
+    """Return a node postprocessor's class and settings (a pydantic model's fields), without secrets."""
+    fields: Mapping[str, Any] = getattr(postprocessor, "__dict__", {})
+    settings = {
+        name: plain
+        for name, value in fields.items()
+        if not name.startswith("_") and not _SECRET.search(name) and (plain := _plain(value)) is not None
+    }
+    return {"class": type(postprocessor).__qualname__, **settings}

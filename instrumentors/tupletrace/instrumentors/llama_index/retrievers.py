@@ -1,0 +1,79 @@
+"""Retrievers: what was looked up where, and which documents came back."""
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from opentelemetry.util.genai.handler import TelemetryHandler
+from opentelemetry.util.genai.invocation import RetrievalInvocation
+
+from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.llama_index.calls import Call, around
+from tupletrace.instrumentors.llama_index.engines import current_engine
+from tupletrace.instrumentors.llama_index.hooks import Family
+from tupletrace.instrumentors.llama_index.retriever_identity import RetrieverIdentity, identify
+from tupletrace.instrumentors.llama_index.trajectory import write_step
+from tupletrace.semconv import names
+
+
+def family(telemetry: TelemetryHandler) -> Family:
+    """Wrap the retrievers; one that asks others is one retrieval, and its identity holds theirs."""
+
+    def begin(retriever: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> RetrieverCall:
+        identity = identify(retriever, _postprocessors(retriever))
+        invocation = telemetry.retrieval(
+            data_source_id=identity.data_source,
+            request_model=identity.embedding_model,
+            _attach_to_context=False,
+        )
+        call = RetrieverCall(invocation)
+        with guard("llama_index retriever input"):
+            call.asked(identity, args[0] if args else next(iter(kwargs.values()), None))
+        return call
+
+    retrieve = around("llama_index retriever", begin)
+    return Family(
+        "llama_index.core.base.base_retriever.BaseRetriever", {"retrieve": retrieve, "aretrieve": retrieve}
+    )
+
+
+def _postprocessors(retriever: Any) -> Iterable[Any]:
+    """Return the rerankers and filters of the engine whose retriever this is."""
+    engine = current_engine()
+    return (
+        getattr(engine, "_node_postprocessors", ())
+        if getattr(engine, "_retriever", None) is retriever
+        else ()
+    )
+
+
+class RetrieverCall(Call[RetrievalInvocation]):
+    """One question to a retriever."""
+
+    what = "llama_index retriever"
+
+    def asked(self, identity: RetrieverIdentity, question: Any) -> None:
+        """Write who is asked, and the question where content may be captured."""
+        self.invocation.top_k = identity.top_k
+        if self.invocation.should_capture_content:
+            self.invocation.query_text = str(getattr(question, "query_str", question))
+        attributes = self.invocation.attributes
+        write_step(attributes)
+        attributes[names.RETRIEVER_NAME] = identity.name
+        attributes[names.RETRIEVER_VERSION] = identity.version
+
+    def read(self, result: Any) -> None:
+        """Take ids and scores of the documents; their text where content may be captured."""
+        with_text = self.invocation.should_capture_content
+        documents = [_document(node, with_text) for node in result]
+        self.invocation.attributes[names.RETRIEVAL_DOCUMENTS] = json.dumps(documents, ensure_ascii=False)
+
+
+def _document(found: Any, with_text: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {"id": found.node.node_id}
+    if found.score is not None and math.isfinite(found.score):
+        document["score"] = float(found.score)
+    if with_text:
+        document["content"] = found.node.get_content()
+    return document

@@ -1,0 +1,71 @@
+"""Tools: one span an execution, however many methods of LlamaIndex it passes through."""
+
+from typing import Any, Final
+
+from opentelemetry.context import Context, create_key, get_current, get_value, set_value
+from opentelemetry.util.genai.handler import TelemetryHandler
+from opentelemetry.util.genai.invocation import ToolInvocation
+
+from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.llama_index.calls import Call, around
+from tupletrace.instrumentors.llama_index.hooks import Family
+from tupletrace.instrumentors.llama_index.trajectory import current_step, write_step
+
+_TOOL: Final = create_key("tupletrace.llama_index.tool")
+
+
+def family(telemetry: TelemetryHandler) -> Family:
+    """Wrap the tools, for the calls that no agent's step makes."""
+
+    def begin(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolCall | None:
+        name = str(tool.metadata.name)
+        # `__call__` calls `call`, an async adapter its sync tool, an agent's step all of them.
+        if get_value(_TOOL) == name:
+            return None
+        return start_tool(telemetry, name, None, {"args": args, **kwargs} if args else kwargs, get_current())
+
+    call = around("llama_index tool", begin)
+    return Family("llama_index.core.tools.types.BaseTool", dict.fromkeys(("__call__", "call", "acall"), call))
+
+
+def start_tool(
+    telemetry: TelemetryHandler, name: str, call_id: str | None, arguments: Any, context: Context
+) -> "ToolCall":
+    """Start a tool's span below ``context``."""
+    step = current_step(context)
+    invocation = telemetry.tool(
+        name,
+        tool_type="function",
+        agent_name=step.agent_name if step is not None else None,
+        context=set_value(_TOOL, name, context),
+        _attach_to_context=False,
+    )
+    call = ToolCall(invocation)
+    with guard("llama_index tool input"):
+        invocation.tool_call_id = call_id
+        write_step(invocation.attributes, context)
+        if invocation.should_capture_content:
+            invocation.arguments = arguments
+    return call
+
+
+class ToolCall(Call[ToolInvocation]):
+    """One execution; LlamaIndex hands a tool's error to the model as the output."""
+
+    what = "llama_index tool"
+
+    def returned(self, result: Any) -> Any:
+        """End the span by what the tool's output says."""
+        output = getattr(result, "tool_output", result)
+        if getattr(output, "is_error", False) is True:
+            with guard("llama_index tool result"):
+                self.read(result)
+            self.fail(getattr(output, "exception", None) or "tool_error")
+            return result
+        return super().returned(result)
+
+    def read(self, result: Any) -> None:
+        """Take the output, where content may be captured."""
+        output = getattr(result, "tool_output", result)
+        if self.invocation.should_capture_content and output is not None:
+            self.invocation.tool_result = str(getattr(output, "content", output))

@@ -1,0 +1,208 @@
+"""Query and chat engines: one workflow, its retrieval and its model calls below it."""
+
+import asyncio
+import gc
+import json
+from typing import Any
+
+import openai
+import pytest
+from llama_index.core import VectorStoreIndex
+from llama_index.core.query_engine import CustomQueryEngine
+
+from tupletrace.instrumentors import using_route
+
+pytestmark = pytest.mark.usefixtures("instrumented")
+
+QUERY = [
+    (
+        "invoke_workflow RetrieverQueryEngine",
+        [
+            ("retrieval SimpleVectorStore", ["embeddings text-embedding-3-small"]),
+            "chat gpt-4o-mini",
+        ],
+    )
+]
+
+
+def test_a_query_is_a_workflow_with_a_retrieval_and_an_inference_below(
+    index: VectorStoreIndex, llm: Any, tree: Any
+) -> None:
+    answer = index.as_query_engine(llm=llm()).query("What is Paris?")
+
+    assert "Hello world" == str(answer)
+    assert tree() == QUERY
+
+
+def test_an_async_query_has_the_same_spans(index: VectorStoreIndex, llm: Any, tree: Any) -> None:
+    answer = asyncio.run(index.as_query_engine(llm=llm()).aquery("What is Paris?"))
+
+    assert "Hello world" == str(answer)
+    assert tree() == QUERY
+
+
+def test_a_streamed_query_asks_the_model_as_it_is_read_and_stays_one_trace(
+    index: VectorStoreIndex, llm: Any, endpoint: Any, tree: Any, named: Any
+) -> None:
+    response = index.as_query_engine(llm=llm(), streaming=True).query("What is Paris?")
+
+    assert [] == [body for body in endpoint.requests if "messages" in body]
+    assert "Hello world " == "".join(response.response_gen)
+    assert tree() == QUERY
+    (inference,) = named("chat")
+    assert inference.attributes["gen_ai.request.stream"] is True
+    assert inference.attributes["gen_ai.response.time_to_first_chunk"] > 0
+
+
+def test_an_async_streamed_query_stays_one_trace(index: VectorStoreIndex, llm: Any, tree: Any) -> None:
+    async def ask() -> str:
+        response = await index.as_query_engine(llm=llm(), streaming=True).aquery("What is Paris?")
+        return "".join([token async for token in response.response_gen])
+
+    assert "Hello world " == asyncio.run(ask())
+    assert tree() == QUERY
+
+
+def test_a_streamed_query_that_nobody_reads_ends_when_it_is_dropped(
+    index: VectorStoreIndex, llm: Any, tree: Any, failures: Any
+) -> None:
+    response = index.as_query_engine(llm=llm(), streaming=True).query("What is Paris?")
+    del response
+    gc.collect()
+
+    assert [("invoke_workflow RetrieverQueryEngine", [QUERY[0][1][0]])] == tree()
+    assert {"invoke_workflow RetrieverQueryEngine": "_OTHER"} == failures()
+
+
+def test_the_inference_says_what_was_asked_and_reported(
+    index: VectorStoreIndex, llm: Any, named: Any
+) -> None:
+    index.as_query_engine(llm=llm(temperature=0.3, max_tokens=50)).query("What is Paris?")
+
+    (inference,) = named("chat")
+    said = dict(inference.attributes)
+    assert said.pop("gen_ai.prompt.version").startswith("template-")
+    assert said == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.request.temperature": 0.3,
+        "gen_ai.request.max_tokens": 50,
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 20,
+        "gen_ai.usage.output_tokens": 7,
+        "gen_ai.usage.cache_read.input_tokens": 0,
+        "gen_ai.usage.reasoning.output_tokens": 3,
+        "openai.response.system_fingerprint": "fp_1",
+        "openai.response.service_tier": "default",
+        "gen_ai.prompt.name": "text_qa",
+        "tupletrace.prompt.provenance": "derived",
+    }
+
+
+def test_a_provider_error_reaches_the_user_and_fails_every_span_above_without_its_text(
+    index: VectorStoreIndex, llm: Any, endpoint: Any, spans: Any, failures: Any
+) -> None:
+    endpoint.refused = "/chat/completions"
+    with pytest.raises(openai.AuthenticationError):
+        index.as_query_engine(llm=llm()).query("What is Paris?")
+
+    expected = "openai.AuthenticationError"
+    assert failures() == {"chat gpt-4o-mini": expected, "invoke_workflow RetrieverQueryEngine": expected}
+    assert "canary" not in "".join(span.to_json() for span in spans.get_finished_spans())
+
+
+def test_thirty_interleaved_async_queries_keep_their_own_parents(
+    index: VectorStoreIndex, llm: Any, tree: Any
+) -> None:
+    engine = index.as_query_engine(llm=llm())
+
+    async def ask() -> None:
+        await asyncio.gather(*(engine.aquery(f"Question {n}?") for n in range(30)))
+
+    asyncio.run(ask())
+    assert tree() == QUERY * 30
+
+
+def test_a_cancelled_query_ends_its_spans(
+    index: VectorStoreIndex, llm: Any, endpoint: Any, failures: Any, tree: Any
+) -> None:
+    async def ask() -> None:
+        endpoint.reached = asyncio.Event()
+        task = asyncio.create_task(index.as_query_engine(llm=llm()).aquery("What is Paris?"))
+        await endpoint.reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(ask())
+    cancelled = "asyncio.exceptions.CancelledError"
+    assert failures() == {"chat gpt-4o-mini": cancelled, "invoke_workflow RetrieverQueryEngine": cancelled}
+    assert tree() == QUERY
+
+
+class Shouting(CustomQueryEngine):
+    """A query engine of the user's own, defined while the instrumentor is at work."""
+
+    def custom_query(self, query_str: str) -> str:
+        return query_str.upper()
+
+
+def test_a_query_engine_of_the_users_own_is_a_workflow(tree: Any) -> None:
+    class Later(Shouting):
+        def query(self, str_or_query_bundle: Any) -> Any:
+            return super().query(str_or_query_bundle)
+
+    assert "HI" == str(Shouting().query("hi"))
+    assert "HI" == str(Later().query("hi"))
+    assert tree() == ["invoke_workflow Shouting", "invoke_workflow Later"]
+
+
+def test_a_chat_engines_turns_share_conversation_and_prompt_version(
+    index: VectorStoreIndex, llm: Any, named: Any
+) -> None:
+    engine = index.as_chat_engine(chat_mode="context", llm=llm(), system_prompt="Be brief.")
+    engine.chat("Hello")
+    engine.chat("And again")
+    "".join(engine.stream_chat("And streamed").response_gen)
+
+    inferences = named("chat gpt")
+    assert 3 == len(inferences)
+    for key in ("gen_ai.conversation.id", "gen_ai.prompt.version", "gen_ai.prompt.name"):
+        assert 1 == len({span.attributes[key] for span in inferences}), key
+    assert 3 == len({span.parent.span_id for span in inferences})
+
+
+def test_the_declared_route_is_on_every_span(index: VectorStoreIndex, llm: Any, spans: Any) -> None:
+    with using_route("/ask"):
+        index.as_query_engine(llm=llm()).query("What is Paris?")
+
+    assert {"/ask"} == {span.attributes["tupletrace.route"] for span in spans.get_finished_spans()}
+
+
+def test_content_is_captured_only_where_the_environment_asks(
+    index: VectorStoreIndex,
+    llm: Any,
+    spans: Any,
+    tracer_provider: Any,
+    instrumented: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ask() -> dict[str, Any]:
+        spans.clear()
+        index.as_query_engine(llm=llm()).query("What is Paris?")
+        return {key: value for span in spans.get_finished_spans() for key, value in span.attributes.items()}
+
+    said = json.dumps(ask(), default=str)
+    assert "What is Paris?" not in said
+    assert "Paris is a city." not in said
+
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
+    instrumented.uninstrument()
+    instrumented.instrument(tracer_provider=tracer_provider)
+    captured = ask()
+    assert "What is Paris?" in captured["gen_ai.retrieval.query.text"]
+    assert "Paris is a city." in captured["gen_ai.retrieval.documents"]
+    assert "Hello world" in captured["gen_ai.output.messages"]
