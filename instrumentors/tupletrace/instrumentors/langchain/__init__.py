@@ -1,0 +1,124 @@
+"""LangChain and LangGraph: chains, graphs and their nodes, chat models, prompts, retrievers and tools."""
+
+import sys
+from collections.abc import Collection
+from contextvars import ContextVar
+from functools import partial
+from importlib.metadata import version
+from typing import Any, ClassVar, Final
+
+from opentelemetry.trace import get_tracer
+from opentelemetry.util.genai.handler import TelemetryHandler
+
+from tupletrace.instrumentors.base import Instrumentor, Patches, Wrapper
+from tupletrace.instrumentors.langchain.calls import Calls
+from tupletrace.instrumentors.langchain.recorder import Recorder
+from tupletrace.instrumentors.langchain.renders import Renders
+
+_HOOKS: Final = "langchain_core.tracers.context"
+_TEMPLATES: Final = {
+    "langchain_core.prompts.chat": ("BaseChatPromptTemplate", "ChatPromptTemplate"),
+    "langchain_core.prompts.few_shot": ("FewShotPromptTemplate", "FewShotChatMessagePromptTemplate"),
+    "langchain_core.prompts.few_shot_with_templates": ("FewShotPromptWithTemplates",),
+    "langchain_core.prompts.prompt": ("PromptTemplate",),
+    "langchain_core.prompts.string": ("StringPromptTemplate",),
+}
+_METHODS: Final = ("format", "format_messages", "format_prompt")
+
+
+class LangChainInstrumentor(Instrumentor):
+    """Spans for what LangChain runs, and on each the identity of its prompt, retriever, tools and agent."""
+
+    dependencies: ClassVar[Collection[str]] = ("langchain-core >= 0.3.30, < 2",)
+    _tracer_provider: Any = None
+    _recorder: Recorder | None = None
+    _hook: tuple[Any, ...] | None = None
+
+    def patch(self, patches: Patches, telemetry: TelemetryHandler) -> None:
+        """Hook into LangChain's callbacks, and wrap what they do not tell or reach."""
+        tracer = get_tracer(type(self).__module__, version("tupletrace"), self._tracer_provider)
+        self._recorder = recorder = Recorder(telemetry, tracer)
+        calls = Calls(recorder)
+        patches.when_imported(_HOOKS, partial(self._add_handler, patches, calls, recorder))
+        for module, wrappers in _wrappers(calls).items():
+            patches.when_imported(module, partial(_wrap_all, patches, module, wrappers))
+        renders = Renders(recorder)
+        for module, classes in _TEMPLATES.items():
+            patches.when_imported(module, partial(_wrap_templates, patches, module, classes, renders))
+
+    def _instrument(self, **kwargs: Any) -> None:
+        self._tracer_provider = kwargs.get("tracer_provider")
+        super()._instrument(**kwargs)
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        super()._uninstrument(**kwargs)
+        if self._recorder is not None:
+            self._recorder.active = False
+            self._recorder = None
+        if self._hook is not None:
+            hooks = _configure_hooks()
+            if self._hook in hooks:
+                hooks.remove(self._hook)
+            self._hook = None
+
+    def _add_handler(self, patches: Patches, calls: Calls, recorder: Recorder) -> None:
+        from langchain_core.tracers.context import register_configure_hook
+
+        from tupletrace.instrumentors.langchain.handler import Handler
+
+        handler = Handler(recorder)
+        # A default is the same in every thread and task.
+        variable: ContextVar[Handler | None] = ContextVar("tupletrace_langchain", default=handler)
+        register_configure_hook(variable, inheritable=True)
+        self._hook = _configure_hooks()[-1]
+        patches.wrap(
+            "langchain_core.callbacks.manager", "AsyncCallbackManager.on_llm_start", calls.llm_start(handler)
+        )
+
+
+def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
+    models = {"stream": calls.stream("model"), "astream": calls.astream("model")}
+    return {
+        "langchain_core.runnables.config": {"_set_config_context": calls.config_context},
+        "langchain_core.language_models.chat_models": {
+            **{f"BaseChatModel.{name}": wrapper for name, wrapper in models.items()},
+            "BaseChatModel._generate_with_cache": calls.generate,
+            "BaseChatModel._agenerate_with_cache": calls.agenerate,
+            "BaseChatModel._iter_v2_events": calls.events,
+            "BaseChatModel._aiter_v2_events": calls.aevents,
+        },
+        "langchain_core.language_models.llms": {
+            **{f"BaseLLM.{name}": wrapper for name, wrapper in models.items()},
+            "BaseLLM._generate_helper": calls.generate,
+            "BaseLLM._agenerate_helper": calls.agenerate,
+        },
+        "langchain_core.retrievers": {
+            "BaseRetriever.invoke": calls.retrieve,
+            "BaseRetriever.ainvoke": calls.aretrieve,
+        },
+        "langchain_core.tools.base": {"BaseTool.run": calls.tool, "BaseTool.arun": calls.atool},
+        "langgraph._internal._runnable": {"_set_config_context": calls.config_context},
+        "langgraph.pregel.main": {
+            "Pregel.stream": calls.stream("graph"),
+            "Pregel.astream": calls.astream("graph"),
+        },
+    }
+
+
+def _wrap_all(patches: Patches, module: str, wrappers: dict[str, Wrapper]) -> None:
+    for path, wrapper in wrappers.items():
+        patches.wrap(module, path, wrapper)
+
+
+def _wrap_templates(patches: Patches, module: str, classes: tuple[str, ...], renders: Renders) -> None:
+    for name in classes:
+        methods = vars(getattr(sys.modules[module], name, object))
+        for method in _METHODS:
+            if method in methods and not getattr(methods[method], "__isabstractmethod__", False):
+                patches.wrap(module, f"{name}.{method}", renders.render)
+            if f"a{method}" in methods:
+                patches.wrap(module, f"{name}.a{method}", renders.arender)
+
+
+def _configure_hooks() -> list[tuple[Any, ...]]:
+    return vars(sys.modules[_HOOKS])["_configure_hooks"]

@@ -1,0 +1,201 @@
+"""The wrapped calls of LangChain and LangGraph: they put the current context where the callbacks cannot."""
+
+import copy
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from opentelemetry.context import attach, get_value
+
+from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.langchain.recorder import Recorder, finish_retrieval
+from tupletrace.instrumentors.langchain.runs import RUN, Kind, Run
+from tupletrace.instrumentors.langchain.scope import InScope, Scope, aiterate, iterate
+
+Call = Callable[..., Any]
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
+
+class Calls:
+    """Wrappers in wrapt's form; none of them changes what a call takes, returns or raises."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def config_context(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Place the user's code of a run below its span: LangChain runs it in the copy set here."""
+        result = wrapped(*args, **kwargs)
+        with guard("langchain context"):
+            self._enter(args[0] if args else kwargs["config"])
+        return result
+
+    def generate(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Place a model call below its span."""
+        run = self._model_run(args, kwargs)
+        if run is None:
+            return wrapped(*args, **kwargs)
+        try:
+            return Scope("model", run=run).step(wrapped, *args, **kwargs)
+        except BaseException as error:
+            with guard("langchain batch"):
+                self._recorder.fail_batch(run, error)
+            raise
+
+    def agenerate(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Place an asynchronous model call below its span, and end that if it is cancelled."""
+        run = self._model_run(args, kwargs)
+        if run is None:
+            return wrapped(*args, **kwargs)
+        return self._await_ending(wrapped(*args, **kwargs), Scope("model", run=run))
+
+    def tool(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """End the span of a tool that raised what LangChain does not report."""
+        scope = Scope("tool")
+        try:
+            return scope.step(wrapped, *args, **kwargs)
+        except BaseException as error:
+            self._close(scope.run, error)
+            raise
+
+    def atool(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Do for an asynchronous tool what ``tool`` does."""
+        return self._await_ending(wrapped(*args, **kwargs), Scope("tool"))
+
+    def retrieve(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Record a retrieval, with the retriever at hand that its callbacks leave out."""
+        run = self._retrieval(instance, args, kwargs)
+        if run is None:
+            return wrapped(*args, **kwargs)
+        try:
+            documents = Scope("retriever", run=run).step(wrapped, *args, **kwargs)
+        except BaseException as error:
+            self._close(run, error)
+            raise
+        self._found(run, args, kwargs, documents)
+        return documents
+
+    def aretrieve(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Record an asynchronous retrieval."""
+
+        async def retrieval() -> Any:
+            run = self._retrieval(instance, args, kwargs)
+            if run is None:
+                return await wrapped(*args, **kwargs)
+            documents = await self._await_ending(wrapped(*args, **kwargs), Scope("retriever", run=run))
+            self._found(run, args, kwargs, documents)
+            return documents
+
+        return retrieval()
+
+    def stream(self, kind: Kind) -> Call:
+        """Return a wrapper of generator functions whose first step begins a run of that kind."""
+        return partial(self._stream, iterate, kind)
+
+    def astream(self, kind: Kind) -> Call:
+        """Return a wrapper of asynchronous generator functions."""
+        return partial(self._stream, aiterate, kind)
+
+    def llm_start(self, handler: Any) -> Call:
+        """Return a wrapper of ``AsyncCallbackManager.on_llm_start``, which forgets some of the handlers.
+
+        Beside an inline handler, which ours is, it does not call those that are not inline.
+        """
+        return partial(self._llm_start, handler)
+
+    @staticmethod
+    def _stream(drive: Call, kind: Kind, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        return drive(wrapped(*args, **kwargs), Scope(kind, owner=instance))
+
+    def events(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Place the events of a model's stream below its span."""
+        run = self._model_run(args, kwargs)
+        produced = wrapped(*args, **kwargs)
+        return produced if run is None else iterate(produced, Scope("model", run=run))
+
+    def aevents(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Place the events of a model's asynchronous stream below its span."""
+        run = self._model_run(args, kwargs)
+        produced = wrapped(*args, **kwargs)
+        return produced if run is None else aiterate(produced, Scope("model", run=run))
+
+    @staticmethod
+    async def _llm_start(handler: Any, wrapped: Any, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        others = [other for other in instance.handlers if other is not handler]
+        if len(others) == len(instance.handlers) or all(other.run_inline for other in others):
+            return await wrapped(*args, **kwargs)
+        theirs = copy.copy(instance)
+        theirs.handlers = others
+        managers = await wrapped.__func__(theirs, *args, **kwargs)
+        with guard("langchain on_llm_start"):
+            serialized, prompts = args[:2]
+            details = {key: value for key, value in kwargs.items() if key != "run_id"}
+            for manager, prompt in zip(managers, prompts, strict=True):
+                manager.handlers = instance.handlers
+                handler.on_llm_start(
+                    serialized,
+                    [prompt],
+                    run_id=manager.run_id,
+                    parent_run_id=instance.parent_run_id,
+                    metadata=instance.metadata,
+                    **details,
+                )
+        return managers
+
+    def _enter(self, config: Mapping[str, Any]) -> None:
+        run = self._recorder.runs.get(parent_id(config))
+        if run is None:
+            return
+        thread = (config.get("configurable") or {}).get("thread_id")
+        if thread and run.conversation is None:
+            # LangChain tells handlers of a plain chain nothing of `configurable`.
+            run.conversation = str(thread)
+        if get_value(RUN) is not run.owner:
+            attach(run.context)
+
+    def _model_run(self, args: Args, kwargs: Kwargs) -> Run | None:
+        managers = (
+            kwargs.get("run_manager") or kwargs.get("run_managers") or (args[2] if len(args) > 2 else None)
+        )
+        first = managers[0] if isinstance(managers, list) and managers else managers
+        return self._recorder.runs.get(getattr(first, "run_id", None))
+
+    async def _await_ending(self, awaitable: Any, scope: Scope) -> Any:
+        try:
+            return await InScope(awaitable, scope)
+        except BaseException as error:
+            # LangChain itself reports an exception of a model, with what had been answered by then.
+            if scope.kind != "model" or not isinstance(error, Exception):
+                self._close(scope.run, error)
+            raise
+
+    @guard("langchain retrieval")
+    def _retrieval(self, retriever: Any, args: Args, kwargs: Kwargs) -> Run | None:
+        config = (args[1] if len(args) > 1 else kwargs.get("config")) or {}
+        given = {key: value for key, value in kwargs.items() if key not in ("input", "config", "run_id")}
+        name = config.get("run_name") or retriever.get_name()
+        return self._recorder.retriever(retriever, parent_id(config) or ambient_parent_id(), name, given)
+
+    @guard("langchain retrieval")
+    def _found(self, run: Run, args: Args, kwargs: Kwargs, documents: Any) -> None:
+        with guard("langchain documents"):
+            finish_retrieval(run, args[0] if args else kwargs.get("input"), documents)
+        self._recorder.close(run)
+
+    @guard("langchain error")
+    def _close(self, run: Run | None, error: BaseException) -> None:
+        if run is not None:
+            self._recorder.close(run, error)
+
+
+def parent_id(config: Mapping[str, Any]) -> UUID | None:
+    """Return the run that the callbacks of a config belong to."""
+    return getattr(config.get("callbacks"), "parent_run_id", None)
+
+
+def ambient_parent_id() -> UUID | None:
+    """Return the run whose code is running, as LangChain has it."""
+    from langchain_core.runnables.config import var_child_runnable_config
+
+    return parent_id(var_child_runnable_config.get() or {})

@@ -1,0 +1,71 @@
+"""LangGraph: which graphs are agents, what they are called, and the spans of their nodes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.util.genai.types import Error
+from opentelemetry.util.types import AttributeValue
+
+from tupletrace.semconv import names
+
+_DEFAULT_NAME: Final = "LangGraph"
+_STEP_TAG: Final = "graph:step:"
+_REACT_AGENT: Final = frozenset(
+    {"__start__", "agent", "generate_structured_response", "post_model_hook", "pre_model_hook", "tools"}
+)
+"""The nodes that ``langgraph.prebuilt.create_react_agent`` may build."""
+
+
+class NodeSpan:
+    """The span of a graph node: the conventions have no operation for it, so no invocation of util-genai."""
+
+    def __init__(self, tracer: Tracer, node: str, context: Context) -> None:
+        self.attributes: dict[str, AttributeValue] = {names.GRAPH_NODE: node}
+        self._span = tracer.start_span(node, context=context)
+        self._context = set_span_in_context(self._span, context)
+
+    @property
+    def context(self) -> Context:
+        """The context that makes this span current."""
+        return self._context
+
+    def stop(self) -> None:
+        """End it; ending it again is harmless."""
+        if self._span.is_recording():
+            self._span.set_attributes(self.attributes)
+            self._span.end()
+
+    def fail(self, error: Error) -> None:
+        """End it with an error."""
+        if self._span.is_recording():
+            self._span.set_status(Status(StatusCode.ERROR, error.message))
+        self.attributes[names.ERROR_TYPE] = error.type
+        self.stop()
+
+
+def node_step(tags: Iterable[str] | None) -> int | None:
+    """Return the ``langgraph_step`` of a run that is a graph's node; None for all other runs."""
+    tag = next((tag for tag in tags or () if tag.startswith(_STEP_TAG)), None)
+    return None if tag is None else int(tag.removeprefix(_STEP_TAG))
+
+
+def is_agent(graph: Any) -> bool:
+    """Say whether a graph is an agent: LangChain's ``create_agent`` or LangGraph's prebuilt one."""
+    if _bound_metadata(graph).get("ls_integration") == "langchain_create_agent":
+        return True
+    nodes = frozenset(graph.nodes)
+    return "agent" in nodes and ("tools" in nodes or nodes <= _REACT_AGENT)
+
+
+def given_name(graph: Any, run_name: str) -> str | None:
+    """Return the name that the user gave a graph or this run of it."""
+    named = _bound_metadata(graph).get("lc_agent_name") or graph.name
+    if named and named != _DEFAULT_NAME:
+        return str(named)
+    return run_name if run_name != _DEFAULT_NAME else None
+
+
+def _bound_metadata(graph: Any) -> Mapping[str, Any]:
+    return (graph.config or {}).get("metadata") or {}

@@ -1,0 +1,183 @@
+"""The callback handler that LangChain calls: the start and end of every run, handed to the recorder."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks.base import BaseCallbackHandler
+from opentelemetry.context import get_value
+from opentelemetry.util.genai.invocation import InferenceInvocation
+
+from tupletrace.instrumentors.firewall import RAISE_ERRORS, guard
+from tupletrace.instrumentors.langchain.recorder import Recorder
+from tupletrace.instrumentors.langchain.runs import RUN, Run
+
+
+class Handler(BaseCallbackHandler):
+    """Inline, so that order and context are the caller's; it runs none of the user's code."""
+
+    run_inline = True
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        # LangChain swallows what a handler raises; our own tests must not.
+        self.raise_error = RAISE_ERRORS in os.environ
+
+    @property
+    def ignore_retry(self) -> bool:
+        """Retries within a client are no runs."""
+        return True
+
+    @property
+    def ignore_custom_event(self) -> bool:
+        """The user's own events are the user's own."""
+        return True
+
+    @guard("langchain on_chain_start")
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Begin a chain, graph, node, prompt or parser."""
+        if self._recorder.active:
+            name = kwargs.get("name") or _class_name(serialized)
+            self._recorder.chain(
+                run_id, parent_run_id, name, kwargs.get("run_type"), tags, metadata or {}, inputs
+            )
+
+    @guard("langchain on_chat_model_start")
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any] | None,
+        messages: list[list[Any]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Begin the inference of a chat model."""
+        self._model("chat", serialized, messages[0], run_id, parent_run_id, metadata, kwargs)
+
+    @guard("langchain on_llm_start")
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any] | None,
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Begin the inference of an LLM that completes text."""
+        self._model("text_completion", serialized, prompts, run_id, parent_run_id, metadata, kwargs)
+
+    @guard("langchain on_tool_start")
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        inputs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Begin the execution of a tool."""
+        if self._recorder.active:
+            given = input_str if inputs is None else inputs
+            call_id = kwargs.get("tool_call_id")
+            self._recorder.tool(run_id, parent_run_id, serialized, given, metadata or {}, call_id)
+
+    @guard("langchain on_retriever_start")
+    def on_retriever_start(
+        self, serialized: dict[str, Any] | None, query: str, *, run_id: UUID, **kwargs: Any
+    ) -> None:
+        """Learn the run id of the retrieval that the wrapped call has begun."""
+        run = get_value(RUN)
+        if isinstance(run, Run) and run.kind == "retriever":
+            self._recorder.runs.add(run_id, run)
+
+    @guard("langchain on_llm_new_token")
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Note when the first token came; the others cost a look-up."""
+        self._first_token(run_id)
+
+    @guard("langchain on_stream_event")
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Note when the first event of LangChain's newer streaming came."""
+        self._first_token(run_id)
+
+    @guard("langchain end")
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """End a chain, graph, node, prompt or parser."""
+        self._recorder.end(run_id, outputs)
+
+    @guard("langchain end")
+    def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """End an inference."""
+        self._recorder.end(run_id, response)
+
+    @guard("langchain end")
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """End a tool."""
+        self._recorder.end(run_id, output)
+
+    @guard("langchain end")
+    def on_retriever_end(self, documents: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Forget the run id: the wrapped call ends the retrieval."""
+        self._recorder.runs.pop(run_id)
+
+    @guard("langchain error")
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """End a chain, graph, node, prompt or parser that raised."""
+        self._recorder.fail(run_id, error)
+
+    @guard("langchain error")
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """End an inference that raised, or whose stream was left, with what had come until then."""
+        self._recorder.fail(run_id, error, kwargs.get("response"))
+
+    @guard("langchain error")
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """End a tool that raised."""
+        self._recorder.fail(run_id, error)
+
+    @guard("langchain error")
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Forget the run id: the wrapped call ends the retrieval."""
+        self._recorder.runs.pop(run_id)
+
+    def _model(
+        self,
+        operation: str,
+        serialized: dict[str, Any] | None,
+        given: Sequence[Any],
+        run_id: UUID,
+        parent_id: UUID | None,
+        metadata: dict[str, Any] | None,
+        details: dict[str, Any],
+    ) -> None:
+        if self._recorder.active:
+            self._recorder.model(run_id, parent_id, operation, serialized, given, metadata or {}, details)
+
+    def _first_token(self, run_id: UUID) -> None:
+        run = self._recorder.runs.get(run_id)
+        if run is not None and not run.streamed and isinstance(run.span, InferenceInvocation):
+            run.streamed = True
+            run.span.record_stream_chunk()
+
+
+def _class_name(serialized: dict[str, Any] | None) -> str:
+    described = serialized or {}
+    return str(described.get("name") or (described.get("id") or ["chain"])[-1])

@@ -1,0 +1,126 @@
+"""Which prompt a model call was given: rendered templates are remembered by what they produced."""
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final
+
+from opentelemetry.context import Context
+
+from tupletrace.instrumentors.context import declared_prompt
+from tupletrace.instrumentors.identity import Prompt, static_prompt
+from tupletrace.instrumentors.langchain.messages import instructions
+from tupletrace.instrumentors.langchain.runs import Run, label_below
+
+_MOST_REMEMBERED: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """One rendering of a template: its messages by id, its text by hash."""
+
+    prompt: Prompt
+    order: int
+    needed: frozenset[int]
+    """Messages that were there before, all of which must be found: others may hold some of them, too."""
+    variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Renderings:
+    """The latest renderings; bounded, and without a reference to any message or text."""
+
+    def __init__(self) -> None:
+        self._messages: OrderedDict[int, tuple[weakref.ref[Any], Rendering]] = OrderedDict()
+        self._texts: OrderedDict[int, Rendering] = OrderedDict()
+        self._order = count()
+        self._lock = threading.Lock()
+
+    def remember(
+        self, prompt: Prompt, produced: Any, given: Iterable[Any], variables: Mapping[str, Any]
+    ) -> None:
+        """Keep the identity of ``produced`` messages or text; ``given`` messages were only passed on."""
+        order = next(self._order)
+        if isinstance(produced, str):
+            with self._lock:
+                _put(self._texts, hash(produced), Rendering(prompt, order, frozenset(), variables))
+            return
+        passed_on = {id(message) for message in given}
+        fresh = [message for message in produced if id(message) not in passed_on]
+        needed = frozenset[int]() if fresh else frozenset(id(message) for message in produced)
+        rendering = Rendering(prompt, order, needed, variables)
+        with self._lock:
+            for message in fresh or produced:
+                _put(self._messages, id(message), (weakref.ref(message), rendering))
+
+    def find(self, messages: Sequence[Any]) -> Rendering | None:
+        """Return the latest rendering that any of these messages (or strings) came from."""
+        ids = {id(message) for message in messages}
+        found = [self._of(message) for message in messages]
+        matching = [one for one in found if one is not None and one.needed <= ids]
+        return max(matching, key=lambda rendering: rendering.order, default=None)
+
+    def _of(self, message: Any) -> Rendering | None:
+        reference, rendering = self._messages.get(id(message), (None, None))
+        if reference is not None and reference() is message:
+            return rendering
+        content = message if isinstance(message, str) else message.content
+        return self._texts.get(hash(content)) if isinstance(content, str) else None
+
+
+def _put(memory: OrderedDict[int, Any], key: int, value: Any) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > _MOST_REMEMBERED:
+        memory.popitem(last=False)
+
+
+def resolve(
+    run: Run,
+    messages: Sequence[Any],
+    params: Mapping[str, Any],
+    rendering: Rendering | None,
+    context: Context,
+) -> Prompt | None:
+    """Return the prompt of a model run; the first source that names one wins."""
+    return (
+        _named_by_call(params)
+        or declared_prompt()
+        or declared_prompt(context)
+        or (rendering.prompt if rendering is not None else None)
+        or _of_sequence(run.parent)
+        or _static(run, messages, params)
+    )
+
+
+def forget_answered(run: Run) -> None:
+    """Let the sequence's prompt go once its model has answered: what follows is asked something else."""
+    if run.parent is not None:
+        run.parent.prompt = None
+
+
+def _named_by_call(params: Mapping[str, Any]) -> Prompt | None:
+    prompt = params.get("prompt")
+    if not isinstance(prompt, Mapping) or not prompt.get("id") or not prompt.get("version"):
+        return None
+    return Prompt(str(prompt["id"]), str(prompt["version"]), "declared")
+
+
+def _of_sequence(run: Run | None) -> Prompt | None:
+    while run is not None:
+        if run.prompt is not None or run.kind != "chain":
+            return run.prompt
+        run = run.parent
+    return None
+
+
+def _static(run: Run, messages: Sequence[Any], params: Mapping[str, Any]) -> Prompt | None:
+    texts = instructions(message for message in messages if not isinstance(message, str))
+    if not texts:
+        return None
+    schema = params.get("response_format")
+    describe = getattr(schema, "model_json_schema", None)
+    schema = describe() if describe is not None else schema
+    return static_prompt(texts, run.agent or label_below(run.parent), schema)

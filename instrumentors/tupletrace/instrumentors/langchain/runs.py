@@ -1,0 +1,127 @@
+"""The open runs of LangChain: whose child each is, where spans below it belong, what they inherit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+from uuid import UUID
+
+from opentelemetry.context import Context, create_key, get_current, get_value
+from opentelemetry.util.genai.types import Error
+from opentelemetry.util.types import AttributeValue
+
+from tupletrace.instrumentors.identity import Prompt, caller_name
+
+Kind = Literal["chain", "graph", "node", "prompt", "model", "tool", "retriever"]
+RUN: Final = create_key("tupletrace.langchain.run")
+"""The run whose span is, or is above, the current one."""
+_FRAMEWORK: Final = ("asyncio.events", "langgraph.pregel.")
+_MOST_OPEN: Final = 20_000
+"""Runs whose end LangChain never reports must not pile up."""
+
+
+class Span(Protocol):
+    """What a util-genai invocation and the span of a graph node have in common."""
+
+    attributes: dict[str, AttributeValue]
+
+    @property
+    def context(self) -> Context:
+        """The context that makes this span current."""
+        ...
+
+    def stop(self) -> None:
+        """End it."""
+
+    def fail(self, error: Error) -> None:
+        """End it with an error."""
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One run as LangChain's callbacks tell it; most have no span of their own."""
+
+    kind: Kind
+    name: str
+    parent: "Run | None"
+    context: Context
+    label: str
+    """What prompts and workflows without a name of their own are called here."""
+    owner: "Run | None" = None
+    """The nearest run with a span: itself or an ancestor."""
+    span: Span | None = None
+    agent: str | None = None
+    step: int | None = None
+    conversation: str | None = None
+    first_step: int | None = None
+    """The first ``langgraph_step`` that this graph run took: a resumed thread does not begin at 1."""
+    prompt: Prompt | None = None
+    """The prompt that a step of this sequence rendered last."""
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    batch: object = None
+    """Shared by the runs that one ``generate`` call started."""
+    streamed: bool = False
+    run_id: UUID | None = None
+
+    def carry(self, span: Span) -> None:
+        """Make ``span`` this run's own, under which all below it belong."""
+        self.span, self.owner = span, self
+        self.context = Context({**span.context, RUN: self})
+
+
+class Runs:
+    """The runs that have begun and not ended, by run id."""
+
+    def __init__(self) -> None:
+        self._open: dict[UUID, Run] = {}
+
+    def get(self, run_id: UUID | None) -> Run | None:
+        """Return the open run with that id."""
+        return None if run_id is None else self._open.get(run_id)
+
+    def parent(self, run_id: UUID | None) -> Run | None:
+        """Return the run with that id, else the one that the current context is in."""
+        found = self.get(run_id)
+        if found is not None:
+            return found
+        current = get_value(RUN)
+        return current if isinstance(current, Run) else None
+
+    def add(self, run_id: UUID, run: Run) -> Run | None:
+        """Remember a run; return the oldest one when there are too many to be true."""
+        self._open[run_id] = run
+        run.run_id = run_id
+        return self._open.pop(next(iter(self._open))) if len(self._open) > _MOST_OPEN else None
+
+    def pop(self, run_id: UUID | None) -> Run | None:
+        """Forget a run that ended."""
+        return None if run_id is None else self._open.pop(run_id, None)
+
+    def of_batch(self, batch: object) -> list[Run]:
+        """Return the runs of one batch."""
+        return [run for run in list(self._open.values()) if run.batch is batch]
+
+
+def new_run(kind: Kind, name: str, parent: Run | None, label: str, metadata: Mapping[str, Any]) -> Run:
+    """Return a run without a span that inherits what spans below ``parent`` carry."""
+    run = Run(kind, name, parent, context_below(parent), label, metadata=metadata)
+    thread = metadata.get("thread_id")
+    run.conversation = str(thread) if thread else None
+    if parent is not None:
+        run.owner, run.agent, run.step = parent.owner, parent.agent, parent.step
+        run.conversation = run.conversation or parent.conversation
+    return run
+
+
+def context_below(parent: Run | None) -> Context:
+    """Return the context of a new child: the current one, the user's own spans included, if it is inside."""
+    current = get_current()
+    if parent is None or get_value(RUN, current) is parent.owner:
+        return current
+    return parent.context
+
+
+def label_below(parent: Run | None) -> str:
+    """Name what is called below ``parent``: after the user's function, the same for sync and async."""
+    if parent is None:
+        return caller_name()
+    return parent.label if parent.kind == "chain" else caller_name(parent.label, _FRAMEWORK)

@@ -1,0 +1,150 @@
+"""Contexts without leaks: attached around each step of a call, never across a yield or an await."""
+
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeVar
+
+from opentelemetry.context import Context, attach, create_key, detach, get_current, get_value, set_value
+
+from tupletrace.instrumentors.langchain.runs import RUN, Kind, Run
+
+_SCOPE: Final = create_key("tupletrace.langchain.scope")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Scope:
+    """One call into LangChain, whose run is known from the start or entered when its callback comes.
+
+    What the call does to the current context stays its own and is there again at its next step.
+    """
+
+    __slots__ = ("_context", "_entered", "kind", "owner", "run")
+
+    def __init__(self, kind: Kind, owner: object = None, run: Run | None = None) -> None:
+        self.kind, self.owner, self.run = kind, owner, run
+        self._context: Context | None = run.context if run is not None else None
+        self._entered = run is not None
+
+    def enter(self, run: Run) -> None:
+        """Place the rest of this step, and the next ones, below ``run``; called from its start callback."""
+        self.run = run
+        attach(run.context)
+
+    def step(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``function`` in this scope's context."""
+        before = self._context
+        token = attach(set_value(_SCOPE, self, get_current()) if before is None else before)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self._context = self._inside(get_current())
+            detach(token)
+
+    def _inside(self, current: Context) -> Context:
+        if self.run is None or self._entered:
+            return current
+        self._entered = True
+        # An async manager may have called back in a task of its own, whose context is gone.
+        return current if get_value(RUN, current) is self.run else self.run.context
+
+
+def waiting(kind: Kind) -> Scope | None:
+    """Return the innermost call in progress if it is one of that kind whose run has not begun."""
+    scope = get_value(_SCOPE)
+    return scope if isinstance(scope, Scope) and scope.kind == kind and scope.run is None else None
+
+
+def iterate(iterator: Iterator[T], scope: Scope) -> Generator[T]:
+    """Yield what ``iterator`` yields, each step in the scope; stay lazy and close it when closed."""
+    advance: Callable[[], T] = iterator.__next__
+    try:
+        while True:
+            try:
+                item = scope.step(advance)
+            except StopIteration:
+                return
+            advance = iterator.__next__
+            try:
+                yield item
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - thrown on into what waits for it
+                advance = _throwing(iterator, error)
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            scope.step(close)
+
+
+async def aiterate(iterator: AsyncIterator[T], scope: Scope) -> AsyncGenerator[T]:
+    """Do for an asynchronous iterator what ``iterate`` does."""
+    advance: Callable[[], Awaitable[T]] = partial(_first_of, iterator)
+    try:
+        while True:
+            try:
+                item = await InScope(advance(), scope)
+            except StopAsyncIteration:
+                return
+            advance = iterator.__anext__
+            try:
+                yield item
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - thrown on into what waits for it
+                advance = _throwing(iterator, error)
+    finally:
+        close = getattr(iterator, "aclose", None)
+        if close is not None:
+            await InScope(close(), scope)
+
+
+def _first_of(iterator: AsyncIterator[T]) -> Awaitable[T]:
+    # Else the event loop, as it shuts down, would close this generator while ours is closing it.
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return iterator.__anext__()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+def _throwing(iterator: Any, error: BaseException) -> Callable[[], Any]:
+    throw = getattr(iterator, "athrow", None) or iterator.throw
+    return lambda: throw(error)
+
+
+class InScope(Awaitable[T]):
+    """An awaitable whose steps run in the scope, in the task that awaits it."""
+
+    __slots__ = ("_awaitable", "_scope")
+
+    def __init__(self, awaitable: Awaitable[T], scope: Scope) -> None:
+        self._awaitable, self._scope = awaitable, scope
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Delegate as ``yield from`` does, with the context put right around every step."""
+        steps: Any = self._awaitable.__await__()
+        advance: Callable[[], Any] = steps.__next__
+        while True:
+            try:
+                waited_for = self._scope.step(advance)
+            except StopIteration as done:
+                return done.value
+            try:
+                sent = yield waited_for
+            except GeneratorExit as leaving:
+                # Not `close`: until Python 3.13 that leaves an asynchronous generator "already running".
+                with suppress(GeneratorExit, StopIteration, StopAsyncIteration):
+                    self._scope.step(steps.throw, leaving)
+                raise
+            except BaseException as error:  # noqa: BLE001 - thrown on into what waits for it
+                advance = _throwing(steps, error)
+            else:
+                advance = _sending(steps, sent)
+
+
+def _sending(steps: Any, value: Any) -> Callable[[], Any]:
+    return steps.__next__ if value is None else lambda: steps.send(value)

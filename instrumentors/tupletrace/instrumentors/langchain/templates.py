@@ -1,0 +1,125 @@
+"""What a prompt template consists of, as a version that changes when and only when the template does."""
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from tupletrace.instrumentors.identity import Prompt
+from tupletrace.instrumentors.langchain.messages import role_of
+from tupletrace.semconv import fingerprint
+
+Text = tuple[str, str]
+_ROLES: Final = {
+    "SystemMessagePromptTemplate": "system",
+    "HumanMessagePromptTemplate": "user",
+    "AIMessagePromptTemplate": "assistant",
+}
+
+
+def declared(metadata: Mapping[str, Any], *, own: bool = False) -> Prompt | None:
+    """Return the prompt that metadata names and versions: LangSmith's hub, Langfuse, or the user.
+
+    Plain ``name`` and ``version`` count in a template's ``own`` metadata alone: a run's are the program's.
+    """
+    repo, commit = metadata.get("lc_hub_repo"), metadata.get("lc_hub_commit_hash")
+    if repo and commit:
+        owner = metadata.get("lc_hub_owner")
+        return Prompt(f"{owner}/{repo}" if owner and owner != "-" else str(repo), str(commit), "declared")
+    langfuse = metadata.get("langfuse_prompt")
+    name, version = getattr(langfuse, "name", None), getattr(langfuse, "version", None)
+    if name is None or version is None:
+        name, version = metadata.get("prompt_name"), metadata.get("prompt_version")
+    if own and (name is None or version is None):
+        name, version = metadata.get("name"), metadata.get("version")
+    return None if not name or version is None else Prompt(str(name), str(version), "declared")
+
+
+def given_name(template: Any, run_name: str | None) -> str | None:
+    """Return the name that the user gave the template, if it is not just its class."""
+    metadata = template.metadata or {}
+    named = metadata.get("prompt_name") or metadata.get("name") or template.name
+    if named:
+        return str(named)
+    return run_name if run_name and run_name != type(template).__name__ else None
+
+
+def version_of(template: Any) -> str:
+    """Fingerprint roles, template texts, examples and names of partial variables, never any value."""
+    texts = list(_texts(template))
+    if partials := sorted(template.partial_variables):
+        texts.append(("partials", ",".join(partials)))
+    if schema := getattr(template, "schema_", None):
+        texts.append(("schema", _schema_text(schema)))
+    return _version(tuple(texts), ",".join(sorted(set(_formats(template)))) or "f-string")
+
+
+@functools.lru_cache(maxsize=512)
+def _version(texts: tuple[Text, ...], template_format: str) -> str:
+    return fingerprint.template_version(texts, template_format)
+
+
+def _texts(template: Any) -> Iterable[Text]:
+    messages = getattr(template, "messages", None)
+    if messages is not None:
+        for message in messages:
+            yield from _message(message)
+    elif hasattr(template, "example_prompt"):
+        yield from _few_shot(template)
+    else:
+        yield "user", _text(template)
+
+
+def _message(message: Any) -> Iterable[Text]:
+    if hasattr(message, "content") and hasattr(message, "type"):
+        content = message.content
+        yield role_of(message), content if isinstance(content, str) else _json(content)
+    elif hasattr(message, "variable_name"):
+        yield "placeholder", message.variable_name
+    elif hasattr(message, "prompt"):
+        parts = message.prompt if isinstance(message.prompt, list) else [message.prompt]
+        yield _role(message), "\n".join(_text(part) for part in parts)
+    else:
+        yield from _texts(message)
+
+
+def _few_shot(template: Any) -> Iterable[Text]:
+    yield "prefix", _text(getattr(template, "prefix", ""))
+    for role, text in _texts(template.example_prompt):
+        yield f"example:{role}", text
+    selector = getattr(template, "example_selector", None)
+    yield "examples", _json(template.examples) if selector is None else type(selector).__qualname__
+    yield "suffix", _text(getattr(template, "suffix", ""))
+
+
+def _text(part: Any) -> str:
+    if part is None or isinstance(part, str):
+        return part or ""
+    text = getattr(part, "template", None)
+    if text is None:
+        return type(part).__qualname__
+    return text if isinstance(text, str) else _json(text)
+
+
+def _role(message: Any) -> str:
+    for parent in type(message).__mro__:
+        if parent.__name__ in _ROLES:
+            return _ROLES[parent.__name__]
+    return str(getattr(message, "role", type(message).__name__))
+
+
+def _formats(template: Any) -> Iterable[str]:
+    for message in getattr(template, "messages", None) or [template]:
+        prompts = getattr(message, "prompt", message)
+        for part in prompts if isinstance(prompts, list) else [prompts]:
+            if template_format := getattr(part, "template_format", None):
+                yield template_format
+
+
+def _schema_text(schema: Any) -> str:
+    describe = getattr(schema, "model_json_schema", None)
+    return _json(describe() if describe is not None else schema)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
