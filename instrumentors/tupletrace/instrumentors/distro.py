@@ -1,5 +1,6 @@
 """Defaults for ``opentelemetry-instrument``: OTLP over gRPC to localhost, where the environment is silent."""
 
+from importlib.metadata import EntryPoint
 from os import environ
 from random import SystemRandom
 from typing import Any, Final
@@ -13,6 +14,8 @@ from opentelemetry.instrumentation.distro import BaseDistro
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator  # pyright: ignore[reportPrivateUsage]
 from opentelemetry.sdk.environment_variables import OTEL_EXPORTER_OTLP_PROTOCOL
 from opentelemetry.sdk.trace.id_generator import IdGenerator
+
+from tupletrace.instrumentors.firewall import guard
 
 _random: Final = SystemRandom()
 
@@ -44,3 +47,11 @@ class TupletraceDistro(BaseDistro):
         for variable in (OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER, OTEL_LOGS_EXPORTER):
             environ.setdefault(variable, "otlp")
         environ.setdefault(OTEL_EXPORTER_OTLP_PROTOCOL, "grpc")
+
+    def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
+        """Load one instrumentor; if ours cannot be, the program runs on and the others load."""
+        if entry_point.value.startswith("tupletrace."):
+            with guard(f"loading {entry_point.name}"):
+                super().load_instrumentor(entry_point, **kwargs)
+        else:
+            super().load_instrumentor(entry_point, **kwargs)

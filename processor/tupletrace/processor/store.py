@@ -111,6 +111,7 @@ class Store:
             if batch.num_rows:
                 connection.register("batch", batch)
                 connection.execute(statement("statements/insert_spans"))
+                connection.execute(statement("statements/insert_evaluations"))
                 connection.execute(statement("statements/reopen_traces"))
                 self._price(connection)
                 connection.unregister("batch")

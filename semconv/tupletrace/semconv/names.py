@@ -64,3 +64,7 @@ TOOLS_VERSION: Final = "tupletrace.tools.version"
 ROUTE: Final = "tupletrace.route"
 GRAPH_NODE: Final = "tupletrace.graph.node"
 """Name of the LangGraph node or LlamaIndex workflow step."""
+
+EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
+EVALUATOR_NAME: Final = "tupletrace.evaluator.name"
+EVALUATOR_VERSION: Final = "tupletrace.evaluator.version"
