@@ -1,4 +1,4 @@
-"""LlamaIndex over a provider's endpoint that answers from memory; every test must leave no trace in the context."""
+"""LlamaIndex over an endpoint that answers from memory; no test may leave a trace in the context."""
 
 import asyncio
 import json
@@ -96,7 +96,8 @@ class Endpoint:
     @staticmethod
     def _stream(body: dict[str, Any], message: Message, reason: str) -> httpx.Response:
         words = [word + " " for word in (message["content"] or "").split()]
-        deltas = [{"role": "assistant", "content": word} for word in words] or [message]
+        deltas = [{"role": "assistant", "content": word} for word in words]
+        deltas += [{"role": "assistant", "tool_calls": [call]} for call in message.get("tool_calls", ())]
         chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
         chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
         if (body.get("stream_options") or {}).get("include_usage"):

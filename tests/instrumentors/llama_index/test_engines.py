@@ -30,14 +30,14 @@ def test_a_query_is_a_workflow_with_a_retrieval_and_an_inference_below(
 ) -> None:
     answer = index.as_query_engine(llm=llm()).query("What is Paris?")
 
-    assert "Hello world" == str(answer)
+    assert str(answer) == "Hello world"
     assert tree() == QUERY
 
 
 def test_an_async_query_has_the_same_spans(index: VectorStoreIndex, llm: Any, tree: Any) -> None:
     answer = asyncio.run(index.as_query_engine(llm=llm()).aquery("What is Paris?"))
 
-    assert "Hello world" == str(answer)
+    assert str(answer) == "Hello world"
     assert tree() == QUERY
 
 
@@ -46,8 +46,8 @@ def test_a_streamed_query_asks_the_model_as_it_is_read_and_stays_one_trace(
 ) -> None:
     response = index.as_query_engine(llm=llm(), streaming=True).query("What is Paris?")
 
-    assert [] == [body for body in endpoint.requests if "messages" in body]
-    assert "Hello world " == "".join(response.response_gen)
+    assert [body for body in endpoint.requests if "messages" in body] == []
+    assert "".join(response.response_gen) == "Hello world "
     assert tree() == QUERY
     (inference,) = named("chat")
     assert inference.attributes["gen_ai.request.stream"] is True
@@ -59,7 +59,7 @@ def test_an_async_streamed_query_stays_one_trace(index: VectorStoreIndex, llm: A
         response = await index.as_query_engine(llm=llm(), streaming=True).aquery("What is Paris?")
         return "".join([token async for token in response.response_gen])
 
-    assert "Hello world " == asyncio.run(ask())
+    assert asyncio.run(ask()) == "Hello world "
     assert tree() == QUERY
 
 
@@ -71,7 +71,7 @@ def test_a_streamed_query_that_nobody_reads_ends_when_it_is_dropped(
     gc.collect()
 
     assert [("invoke_workflow RetrieverQueryEngine", [QUERY[0][1][0]])] == tree()
-    assert {"invoke_workflow RetrieverQueryEngine": "_OTHER"} == failures()
+    assert failures() == {"invoke_workflow RetrieverQueryEngine": "_OTHER"}
 
 
 def test_the_inference_says_what_was_asked_and_reported(
@@ -155,8 +155,8 @@ def test_a_query_engine_of_the_users_own_is_a_workflow(tree: Any) -> None:
         def query(self, str_or_query_bundle: Any) -> Any:
             return super().query(str_or_query_bundle)
 
-    assert "HI" == str(Shouting().query("hi"))
-    assert "HI" == str(Later().query("hi"))
+    assert str(Shouting().query("hi")) == "HI"
+    assert str(Later().query("hi")) == "HI"
     assert tree() == ["invoke_workflow Shouting", "invoke_workflow Later"]
 
 
@@ -169,10 +169,10 @@ def test_a_chat_engines_turns_share_conversation_and_prompt_version(
     "".join(engine.stream_chat("And streamed").response_gen)
 
     inferences = named("chat gpt")
-    assert 3 == len(inferences)
+    assert len(inferences) == 3
     for key in ("gen_ai.conversation.id", "gen_ai.prompt.version", "gen_ai.prompt.name"):
-        assert 1 == len({span.attributes[key] for span in inferences}), key
-    assert 3 == len({span.parent.span_id for span in inferences})
+        assert len({span.attributes[key] for span in inferences}) == 1, key
+    assert len({span.parent.span_id for span in inferences}) == 3
 
 
 def test_the_declared_route_is_on_every_span(index: VectorStoreIndex, llm: Any, spans: Any) -> None:

@@ -41,13 +41,13 @@ class Agents:
         if "init_state" in arguments:
             return self._run(instance, arguments.get("start_event"))
         step, name = current_step(), span_id[:-_UUID].rpartition(".")[2]
-        if instance is not None or step is None or name not in step.run.steps:
+        if instance is not None or step is None or not _is_step(step.run.workflow, name):
             return None
         return self._step(step.run, name, tuple(arguments.values()))
 
     def _run(self, workflow: Any, start_event: Any) -> Open:
         is_agent = any(cls.__name__ in _AGENTS for cls in type(workflow).__mro__)
-        run = Run(workflow, frozenset(workflow._get_steps()), is_agent)
+        run = Run(workflow, is_agent)
         if not is_agent:
             context = with_step(Step(run, "step"), get_current())
             name = workflow._workflow_name or type(workflow).__name__
@@ -90,6 +90,11 @@ class Agents:
         started = start_tool(self._telemetry, call.tool_name, call.tool_id, dict(call.tool_kwargs), context)
         started.invocation.attributes[names.GRAPH_NODE] = _TOOL_STEP
         return started
+
+
+def _is_step(workflow: Any, name: str) -> bool:
+    function = getattr(workflow, name, None) or workflow._step_functions.get(name)
+    return hasattr(function, "_step_config")
 
 
 def _agent_of(workflow: Any, name: str | None) -> Any:

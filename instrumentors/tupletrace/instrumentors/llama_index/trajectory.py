@@ -17,7 +17,6 @@ class Run:
     """One run of a workflow; it counts the turns of what acts in it."""
 
     workflow: Any
-    steps: frozenset[str]
     is_agent: bool = False
     agent_name: str | None = None
     acting: Any = None

@@ -1,0 +1,400 @@
+"""Agents and workflows: each turn and tool knows its agent, its place in the run, and its parent."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
+from llama_index.core.memory import Memory
+from llama_index.core.tools import FunctionTool
+from llama_index.core.workflow import StartEvent, StopEvent, Workflow, step
+from opentelemetry import trace
+from pydantic import BaseModel
+
+pytestmark = pytest.mark.usefixtures("instrumented")
+
+STEP = "agent.trajectory.step"
+RUN = [
+    (
+        "invoke_agent helper",
+        [
+            ("run_agent_step", ["chat gpt-4o-mini"]),
+            "execute_tool weather",
+            "execute_tool time_in",
+            ("run_agent_step", ["chat gpt-4o-mini"]),
+        ],
+    )
+]
+
+
+def weather(city: str) -> str:
+    """Tell the weather."""
+    return f"Sunny in {city}"
+
+
+async def time_in(zone: str) -> str:
+    """Tell the time."""
+    return f"Noon in {zone}"
+
+
+@pytest.fixture
+def asks_both(endpoint: Any) -> None:
+    """A model that calls both tools before it answers."""
+
+    def reply(body: dict[str, Any]) -> Any:
+        if body["messages"][-1]["role"] == "tool":
+            return endpoint.says("Sunny at noon")
+        return endpoint.calls(("weather", {"city": "Paris"}), ("time_in", {"zone": "CET"}))
+
+    endpoint.reply = reply
+
+
+def agent(llm: Any, **settings: Any) -> FunctionAgent:
+    instructions = "You tell weather and time."
+    return FunctionAgent(
+        **{"name": "helper", "tools": [weather, time_in], "streaming": False, **settings},
+        llm=llm,
+        system_prompt=instructions,
+    )
+
+
+def ask(runnable: Any, **arguments: Any) -> str:
+    async def run() -> str:
+        return str(await runnable.run(user_msg="Weather and time?", **arguments))
+
+    return asyncio.run(run())
+
+
+@pytest.mark.usefixtures("asks_both")
+@pytest.mark.parametrize("streaming", [False, True])
+def test_an_agents_turns_and_tools_are_numbered_in_the_order_in_which_it_acts(
+    llm: Any, spans: Any, tree: Any, streaming: bool
+) -> None:
+    assert ask(agent(llm(), streaming=streaming)).startswith("Sunny at noon")
+
+    assert tree() == RUN
+    acts = [span for span in spans.get_finished_spans() if not span.name.startswith("invoke")]
+    acts.sort(key=lambda span: span.start_time)
+    assert [(span.name.partition(" ")[0], span.attributes[STEP]) for span in acts] == [
+        ("run_agent_step", 0),
+        ("chat", 0),
+        ("execute_tool", 1),
+        ("execute_tool", 1),
+        ("run_agent_step", 2),
+        ("chat", 2),
+    ]
+    assert {span.attributes["gen_ai.agent.name"] for span in acts} == {"helper"}
+
+
+@pytest.mark.usefixtures("asks_both")
+def test_prompt_and_tools_of_an_agent_are_identified_on_its_inferences(llm: Any, named: Any) -> None:
+    ask(agent(llm()))
+
+    first, second = named("chat")
+    assert first.attributes["gen_ai.prompt.name"] == "helper"
+    assert first.attributes["gen_ai.prompt.version"].startswith("text-")
+    assert first.attributes["tupletrace.tools.names"] == ("time_in", "weather")
+    for key in ("gen_ai.prompt.version", "tupletrace.tools.version"):
+        assert first.attributes[key] == second.attributes[key]
+
+
+@pytest.mark.usefixtures("asks_both")
+def test_a_tool_span_has_the_models_call_id_and_no_content(llm: Any, named: Any) -> None:
+    ask(agent(llm()))
+
+    (tool,) = named("execute_tool weather")
+    assert dict(tool.attributes) == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "weather",
+        "gen_ai.tool.type": "function",
+        "gen_ai.tool.call.id": "call_weather",
+        "gen_ai.agent.name": "helper",
+        "tupletrace.graph.node": "call_tool",
+        STEP: 1,
+    }
+
+
+@pytest.mark.usefixtures("asks_both")
+def test_spans_of_the_users_own_nest_below_the_tool_that_starts_them(
+    llm: Any, tree: Any, tracer_provider: Any
+) -> None:
+    tracer = tracer_provider.get_tracer("user")
+
+    def traced(name: str, answer: str) -> str:
+        with tracer.start_as_current_span(name):
+            return answer
+
+    def weather(city: str) -> str:
+        """Tell the weather, in a thread."""
+        return traced("look outside", city)
+
+    async def time_in(zone: str) -> str:
+        """Tell the time."""
+        await asyncio.sleep(0)
+        return traced("look at the clock", zone)
+
+    ask(agent(llm(), tools=[weather, time_in]))
+    tools = [node for node in tree()[0][1] if node[0].startswith("execute_tool")]
+    assert tools == [
+        ("execute_tool weather", ["look outside"]),
+        ("execute_tool time_in", ["look at the clock"]),
+    ]
+
+
+def test_a_tools_error_fails_its_span_and_not_the_agent(
+    llm: Any, endpoint: Any, failures: Any, spans: Any
+) -> None:
+    def weather(city: str) -> str:
+        """Tell the weather."""
+        raise LookupError("canary from the tool")
+
+    def reply(body: dict[str, Any]) -> Any:
+        if body["messages"][-1]["role"] == "tool":
+            return endpoint.says("I do not know")
+        return endpoint.calls(("weather", {"city": "Paris"}), ("unknown", {}))
+
+    endpoint.reply = reply
+    assert ask(agent(llm(), tools=[weather])).startswith("I do not know")
+    assert failures() == {"execute_tool weather": "LookupError", "execute_tool unknown": "tool_error"}
+    assert "canary" not in "".join(span.to_json() for span in spans.get_finished_spans())
+
+
+def test_a_provider_error_fails_inference_step_and_agent(llm: Any, endpoint: Any, failures: Any) -> None:
+    endpoint.refused = "/chat/completions"
+    with pytest.raises(Exception, match="canary"):
+        ask(agent(llm()))
+
+    assert set(failures()) == {"chat gpt-4o-mini", "run_agent_step", "invoke_agent helper"}
+    assert failures()["chat gpt-4o-mini"] == "openai.AuthenticationError"
+
+
+@pytest.mark.parametrize("graceful", [True, False])
+def test_a_cancelled_run_leaves_no_span_open(llm: Any, endpoint: Any, failures: Any, graceful: bool) -> None:
+    async def run() -> None:
+        endpoint.reached = asyncio.Event()
+        handler = agent(llm()).run(user_msg="Weather?")
+        await endpoint.reached.wait()
+        if graceful:
+            await handler.cancel_run()
+            return
+        handler._result_task.cancel()
+        handler._external_adapter.abort()
+
+    asyncio.run(run())
+    assert set(failures()) == {"chat gpt-4o-mini", "run_agent_step", "invoke_agent helper"}
+
+
+@pytest.mark.usefixtures("asks_both")
+def test_thirty_interleaved_runs_keep_their_own_order_and_parents(llm: Any, tree: Any, named: Any) -> None:
+    helper = agent(llm())
+
+    async def run() -> None:
+        await asyncio.gather(*(helper.run(user_msg=f"Question {n}") for n in range(30)))
+
+    asyncio.run(run())
+    assert tree() == RUN * 30
+    assert sorted(span.attributes[STEP] for span in named("chat")) == [0] * 30 + [2] * 30
+
+
+@pytest.mark.usefixtures("asks_both")
+def test_a_run_is_a_child_of_the_span_that_started_it_and_leaves_that_one_current(
+    llm: Any, tree: Any, tracer_provider: Any
+) -> None:
+    async def run() -> None:
+        with tracer_provider.get_tracer("user").start_as_current_span("request") as request:
+            handler = agent(llm()).run(user_msg="Weather?")
+            assert trace.get_current_span() is request
+            async for _ in handler.stream_events():
+                assert trace.get_current_span() is request
+            await handler
+            assert trace.get_current_span() is request
+
+    asyncio.run(run())
+    assert tree() == [("request", RUN)]
+
+
+@pytest.mark.usefixtures("asks_both")
+def test_the_memorys_session_is_the_conversation_of_run_and_inferences(llm: Any, spans: Any) -> None:
+    ask(agent(llm()), memory=Memory.from_defaults(session_id="session-7"))
+
+    ids = {
+        s.name.partition(" ")[0]: s.attributes.get("gen_ai.conversation.id")
+        for s in spans.get_finished_spans()
+    }
+    assert ids["invoke_agent"] == ids["chat"] == "session-7"
+
+    spans.clear()
+    ask(agent(llm()))
+    assert {s.attributes.get("gen_ai.conversation.id") for s in spans.get_finished_spans()} == {None}
+
+
+def test_a_hand_off_changes_the_agents_name_and_prompt_within_one_run(
+    llm: Any, endpoint: Any, named: Any, tree: Any
+) -> None:
+    def reply(body: dict[str, Any]) -> Any:
+        offered = {tool["function"]["name"] for tool in body.get("tools") or ()}
+        if "handoff" in offered:
+            return endpoint.calls(("handoff", {"to_agent": "writer", "reason": "it writes"}))
+        return endpoint.says("Written")
+
+    endpoint.reply = reply
+    settings: dict[str, Any] = {"llm": llm(), "streaming": False, "tools": []}
+    planner = FunctionAgent(
+        name="planner", description="plans", system_prompt="Plan.", can_handoff_to=["writer"], **settings
+    )
+    writer = FunctionAgent(
+        name="writer", description="writes", system_prompt="Write.", can_handoff_to=[], **settings
+    )
+    assert ask(AgentWorkflow(agents=[planner, writer], root_agent="planner")) == "Written"
+
+    assert tree() == [
+        (
+            "invoke_agent planner",
+            [
+                ("run_agent_step", ["chat gpt-4o-mini"]),
+                "execute_tool handoff",
+                ("run_agent_step", ["chat gpt-4o-mini"]),
+            ],
+        )
+    ]
+    acts = [*named("chat"), *named("execute_tool")]
+    acts.sort(key=lambda span: span.attributes[STEP])
+    assert [(s.attributes[STEP], s.attributes["gen_ai.agent.name"]) for s in acts] == [
+        (0, "planner"),
+        (1, "planner"),
+        (2, "writer"),
+    ]
+    assert [span.attributes["gen_ai.prompt.name"] for span in named("chat")] == ["planner", "writer"]
+
+
+def test_a_structured_answer_is_a_turn_of_its_own(llm: Any, endpoint: Any, tree: Any, named: Any) -> None:
+    class Report(BaseModel):
+        text: str
+
+    def reply(body: dict[str, Any]) -> Any:
+        structured = "Report" in str(body.get("tools")) or "response_format" in body
+        return endpoint.says('{"text": "fine"}') if structured else endpoint.says("Fine")
+
+    endpoint.reply = reply
+    ask(agent(llm(model="gpt-4o"), output_cls=Report))
+
+    assert tree() == [
+        ("invoke_agent helper", [("run_agent_step", ["chat gpt-4o"]), "chat gpt-4o"]),
+    ]
+    assert [span.attributes[STEP] for span in named("chat")] == [0, 1]
+
+
+def test_a_react_agents_tools_are_known_though_its_prompt_describes_them(
+    llm: Any, endpoint: Any, tree: Any, named: Any
+) -> None:
+    def reply(body: dict[str, Any]) -> Any:
+        if "Observation:" in body["messages"][-1]["content"]:
+            return endpoint.says("Thought: I can answer.\nAnswer: Sunny")
+        return endpoint.says('Thought: I need it.\nAction: weather\nAction Input: {"city": "Paris"}')
+
+    endpoint.reply = reply
+    helper = ReActAgent(
+        name="helper", tools=[weather], llm=llm(), system_prompt="You reason.", streaming=False
+    )
+    assert ask(helper) == "Sunny"
+
+    assert tree() == [
+        (
+            "invoke_agent helper",
+            [
+                ("run_agent_step", ["chat gpt-4o-mini"]),
+                "execute_tool weather",
+                ("run_agent_step", ["chat gpt-4o-mini"]),
+            ],
+        )
+    ]
+    first, second = named("chat")
+    assert first.attributes["tupletrace.tools.names"] == ("weather",)
+    assert first.attributes["gen_ai.prompt.name"] == "helper"
+    assert first.attributes["gen_ai.prompt.version"] == second.attributes["gen_ai.prompt.version"]
+
+
+@pytest.mark.usefixtures("asks_both")
+def test_an_agent_called_as_a_tool_counts_for_itself(llm: Any, endpoint: Any, named: Any) -> None:
+    inner = agent(llm(), name="inner", tools=[weather, time_in])
+    asked_before = endpoint.reply
+
+    async def consult(question: str) -> str:
+        """Ask the expert."""
+        return str(await inner.run(user_msg=question))
+
+    def reply(body: dict[str, Any]) -> Any:
+        if body["tools"][0]["function"]["name"] != "consult":
+            return asked_before(body)
+        if body["messages"][-1]["role"] == "tool":
+            return endpoint.says("Consulted")
+        return endpoint.calls(("consult", {"question": "Weather?"}))
+
+    endpoint.reply = reply
+    assert ask(agent(llm(), name="outer", tools=[consult])) == "Consulted"
+
+    (tool,), (run,) = named("execute_tool consult"), named("invoke_agent inner")
+    assert run.parent.span_id == tool.context.span_id
+    assert [(s.attributes["gen_ai.agent.name"], s.attributes[STEP]) for s in named("chat")] == [
+        ("outer", 0),
+        ("inner", 0),
+        ("inner", 2),
+        ("outer", 2),
+    ]
+
+
+class Pipeline(Workflow):
+    """A workflow of the user's own, with a model call in a step."""
+
+    def __init__(self, llm: Any) -> None:
+        super().__init__()
+        self._llm = llm
+
+    @step
+    async def answer(self, event: StartEvent) -> StopEvent:
+        return StopEvent(result=str(await self._llm.acomplete("Hello")))
+
+
+def test_a_workflow_of_the_users_own_has_a_span_for_each_step(llm: Any, tree: Any, named: Any) -> None:
+    async def run() -> str:
+        return await Pipeline(llm()).run()
+
+    assert asyncio.run(run()) == "Hello world"
+    assert tree() == [("invoke_workflow Pipeline", [("answer", ["chat gpt-4o-mini"])])]
+    (answer,) = named("answer")
+    assert dict(answer.attributes) == {"tupletrace.graph.node": "answer", STEP: 0}
+
+
+def test_a_tool_called_without_an_agent_is_one_span(tree: Any, failures: Any) -> None:
+    tool = FunctionTool.from_defaults(weather)
+    assert str(tool("Paris")) == "Sunny in Paris"
+    assert str(tool.call(city="Paris")) == "Sunny in Paris"
+    assert str(asyncio.run(tool.acall(city="Paris"))) == "Sunny in Paris"
+    assert tree() == ["execute_tool weather"] * 3
+    assert failures() == {}
+
+
+def test_a_tool_that_raises_without_an_agent_raises_to_the_user(failures: Any) -> None:
+    def refuse() -> str:
+        """Refuse."""
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        FunctionTool.from_defaults(refuse).call()
+    assert failures() == {"execute_tool refuse": "LookupError"}
+
+
+@pytest.mark.usefixtures("asks_both")
+def test_a_run_that_is_going_on_ends_its_spans_after_uninstrument(
+    llm: Any, tree: Any, instrumented: Any, endpoint: Any
+) -> None:
+    reply: Callable[[Any], Any] = endpoint.reply
+
+    def uninstrumenting(body: dict[str, Any]) -> Any:
+        instrumented.uninstrument()
+        return reply(body)
+
+    endpoint.reply = uninstrumenting
+    assert ask(agent(llm())).startswith("Sunny")
+    assert tree() == [("invoke_agent helper", [("run_agent_step", ["chat gpt-4o-mini"])])]
