@@ -17,6 +17,8 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tupletrace.processor import ask
+from tupletrace.processor.query import SqlFailed
+from tupletrace.processor.store import StoreError
 
 from . import report, settled
 from .endpoint import serve
@@ -48,6 +50,9 @@ def run(live: bool, db: Path | None) -> int:
             return _demo(Runner(running.otlp, credentials), answer, database)
     except NotStarted as error:
         return _cannot(str(error).removeprefix("tupletrace: "))
+    except (SqlFailed, StoreError) as error:
+        print(f"tupletrace: {error}", file=sys.stderr)
+        return 1
 
 
 def _demo(runner: Runner, answer: ask.Ask, database: Path) -> int:

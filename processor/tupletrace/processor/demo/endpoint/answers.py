@@ -132,7 +132,7 @@ def _text(ask: Ask) -> str:
     ]
     if found := closest(question, candidates, 1 if brief else 3):
         return " ".join(found)
-    answer = f"You asked: {question.strip()}"
+    answer = f"You said: {question.strip()}"
     return (
         answer
         if brief

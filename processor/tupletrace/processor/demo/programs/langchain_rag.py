@@ -5,7 +5,7 @@ import sys
 from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnablePassthrough
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
@@ -19,15 +19,8 @@ FACTS = [
     "Broken glass is replaced without charge during the guarantee.",
     "The reading lamp Mia uses a bulb of 7 watts and can be dimmed.",
 ]
-PROMPT = ChatPromptTemplate.from_messages(
-    [
-        (
-            "system",
-            "Answer the question of a customer of Little Lamp. Use only the context.\n\nContext:\n{context}",
-        ),
-        ("human", "{question}"),
-    ]
-)
+SYSTEM = "Answer the question of a customer of Little Lamp. Use only the context.\n\nContext:\n{context}"
+PROMPT = ChatPromptTemplate.from_messages([("system", SYSTEM), ("human", "{question}")])
 QUESTIONS = [
     "How long does shipping abroad take?",
     "When are refunds paid back?",
@@ -39,19 +32,24 @@ def join(documents: list[Document]) -> str:
     return "\n".join(document.page_content for document in documents)
 
 
-def main(top_k: str = "2", model: str = "gpt-4o-mini") -> None:
+def shop_chain(top_k: int, model: str) -> Runnable[str, str]:
     # Without the check of lengths no tokenizer has to be downloaded; these texts are short.
     embeddings = OpenAIEmbeddings(model="text-embedding-3-small", check_embedding_ctx_length=False)
     store = InMemoryVectorStore.from_texts(FACTS, embeddings)
-    retriever = store.as_retriever(search_kwargs={"k": int(top_k)})
-    chain = (
-        {"context": retriever | join, "question": RunnablePassthrough()}
-        | PROMPT
-        | ChatOpenAI(model=model)
-        | StrOutputParser()
-    )
+    context = store.as_retriever(search_kwargs={"k": top_k}) | join
+    inputs = {"context": context, "question": RunnablePassthrough()}
+    chain = inputs | PROMPT | ChatOpenAI(model=model, stream_usage=True) | StrOutputParser()
+    return chain.with_config(run_name="shop_questions")
+
+
+def shop_answer(chain: Runnable[str, str], question: str) -> str:
+    return "".join(chain.stream(question))
+
+
+def main(top_k: str = "2", model: str = "gpt-4o-mini") -> None:
+    chain = shop_chain(int(top_k), model)
     for question in QUESTIONS:
-        print(f"Q: {question}\nA: {chain.invoke(question)}")
+        print(f"Q: {question}\nA: {shop_answer(chain, question)}")
 
 
 if __name__ == "__main__":

@@ -36,18 +36,18 @@ def convert_price(euros: float) -> str:
     return f"{euros} euros are {euros * 1.1:.2f} dollars"
 
 
-def main(model_name: str = "gpt-4.1-mini") -> None:
-    model = ChatOpenAI(model=model_name)
+MODEL = ChatOpenAI(model=sys.argv[1] if len(sys.argv) > 1 else "gpt-4.1-mini")
 
-    def triage(state: State) -> dict[str, Any]:
-        instruction = "Say what the message is about."
-        found: Any = model.with_structured_output(Topic).invoke(
-            [("system", instruction), state["messages"][-1]]
-        )
-        return {"topic": found.topic}
 
+def triage(state: State) -> dict[str, Any]:
+    instruction = "Say what the message is about."
+    found: Any = MODEL.with_structured_output(Topic).invoke([("system", instruction), state["messages"][-1]])
+    return {"topic": found.topic}
+
+
+def main() -> None:
     agent = create_agent(
-        model,
+        MODEL,
         [lamp_stock, convert_price],
         system_prompt="You answer questions about the stock and the prices of Little Lamp.",
         name="shop_agent",
@@ -66,4 +66,4 @@ def main(model_name: str = "gpt-4.1-mini") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -22,12 +22,15 @@ def book_repair(request: str) -> str:
 
 
 async def main(model: str = "gpt-4.1-mini") -> None:
+    # A streamed answer says how many tokens it used only when it is asked to.
+    with_usage = {"stream_options": {"include_usage": True}}
+    base_url = os.environ.get("OPENAI_BASE_URL")
     agent = FunctionAgent(
         name="workshop_agent",
         description="Plans deliveries and repairs.",
         system_prompt="You plan deliveries and repairs for Little Lamp. Use the tools.",
         tools=[delivery_date, book_repair],
-        llm=OpenAI(model=model, api_base=os.environ.get("OPENAI_BASE_URL")),
+        llm=OpenAI(model=model, api_base=base_url, additional_kwargs=with_usage),
     )
     memory = ChatMemoryBuffer.from_defaults()
     for question in QUESTIONS:
