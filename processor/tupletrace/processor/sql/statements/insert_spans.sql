@@ -44,7 +44,7 @@ SELECT
     b.data_source_id,
     b.retriever_name,
     b.retriever_version,
-    b.tools_names,
+    coalesce(array_to_string(TRY_CAST(b.tools_names AS VARCHAR[]), ', '), b.tools_names) AS tools_names,
     b.tools_version,
     b.tool_name,
     b.agent_name,
