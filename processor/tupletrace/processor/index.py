@@ -55,16 +55,19 @@ class Indexer:
         self._thread.join()
 
     def _run(self) -> None:
+        # What a processor that was killed left behind.
+        self._woken.set()
         while not self._stopping.is_set():
             # Without an append the tick still settles traces that have become quiet.
             self._woken.wait(_TICK_S)
-            self._woken.clear()
             self._step()
         self._step()
 
     def _step(self) -> None:
         try:
-            catch_up(self._folder, self._store)
+            if self._woken.is_set() or self._failed:
+                self._woken.clear()
+                catch_up(self._folder, self._store)
             self._store.settle(QUIET_MS)
         except Exception:
             # The journal keeps everything: say so once, and try again at the next tick.

@@ -70,6 +70,7 @@ class Store:
             "SET GLOBAL TimeZone = 'UTC'; SET enable_external_access = false; SET lock_configuration = true"
         )
         self._priced: set[prices.Model] = set()
+        self._unsettled = True
         self._refresh_prices()
 
     def _check_ours(self, path: Path) -> None:
@@ -109,6 +110,7 @@ class Store:
         """Store normalised spans and the journal position they reach, in one transaction."""
         with self._transaction() as connection:
             if batch.num_rows:
+                self._unsettled = True
                 connection.register("batch", batch)
                 connection.execute(statement("statements/insert_spans"))
                 connection.execute(statement("statements/insert_evaluations"))
@@ -119,11 +121,14 @@ class Store:
 
     def settle(self, quiet_ms: int) -> None:
         """Write the rollups of traces that received nothing for ``quiet_ms``."""
+        if not self._unsettled:
+            return
         with self._transaction() as connection:
             settling, *following = statement("statements/settle_traces").split(";\n\n")
             connection.execute(settling, {"quiet_ms": quiet_ms})
             if self._rows("SELECT 1 FROM quiet LIMIT 1"):
                 connection.execute(";\n\n".join(following))
+        self._unsettled = bool(self._rows("SELECT 1 FROM open_traces LIMIT 1"))
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own for one reader."""
