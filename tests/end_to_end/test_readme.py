@@ -54,6 +54,15 @@ def test_the_demo_runs_from_a_fresh_clone(tmp_path: Path, development: Any) -> N
         assert promised.lower() in done.stdout.lower(), done.stdout
 
 
+def test_the_demo_runs_from_the_wheel(
+    tmp_path: Path, make_environment: Callable[..., Any], wheel: Path
+) -> None:
+    """`pip install 'tupletrace[demo]'` alone is enough for `tupletrace demo`."""
+    installed = make_environment(f"{wheel}[demo]")
+    done = installed.run("tupletrace", "demo", "--db", tmp_path / "demo.duckdb", cwd=tmp_path)
+    assert str(tmp_path / "demo.duckdb") in done.stdout
+
+
 def test_what_the_readme_installs_works_as_it_says(
     make_environment: Callable[..., Any],
     application: Any,
