@@ -27,7 +27,7 @@ from tupletrace.processor.receive import MAX_REQUEST_BYTES, Receiver
 PROTOBUF: Final = "application/x-protobuf"
 ARROW: Final = "application/vnd.apache.arrow.stream"
 _INVALID_ARGUMENT, _UNAVAILABLE = 3, 14
-_START_TIMEOUT_S: Final = 10.0
+_BACKLOG: Final = 2048
 
 Answer = Callable[[str, query.Parameters], pa.Table]
 
@@ -49,6 +49,8 @@ class HttpServer:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host.strip("[]"), port))
+            # At once: who connects before the thread serves waits for it and is not refused.
+            listener.listen(_BACKLOG)
         except OSError as error:
             listener.close()
             raise PortInUse(f"cannot listen on {host}:{port} (HTTP): {error.strerror}") from None
