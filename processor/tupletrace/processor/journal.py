@@ -49,8 +49,8 @@ class JournalError(RuntimeError):
 class Journal:
     """Appends from any thread; one writer puts all that wait into one transaction."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the journal in ``folder`` (made if it is not there).
+    def __init__(self, folder: Path, after: int = 0) -> None:
+        """Open the journal in ``folder`` (made if it is not there); sequence numbers begin after ``after``.
 
         Raises:
             OSError, sqlite3.Error: the folder or a file in it cannot be written.
@@ -59,7 +59,8 @@ class Journal:
         self._folder = folder
         self._file = self._today()
         self._connection = self._open(self._file)
-        self._seq = last_seq(folder)
+        # Whoever deletes the journal has a database that is ahead of it and would take new numbers for old.
+        self._seq = max(last_seq(folder), after)
         self._waiting: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -69,6 +70,8 @@ class Journal:
     def append(self, signal: str, body: bytes) -> "Future[int]":
         """Queue one request; the future gives its sequence number once it is on disk, or ``JournalError``."""
         request = _Append(signal, body, Future())
+        # Nobody who waits can cancel it: that would end the writer.
+        request.done.set_running_or_notify_cancel()
         with self._closing:
             if self._closed:
                 request.done.set_exception(JournalError(_CLOSED))
