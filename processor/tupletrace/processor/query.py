@@ -4,7 +4,8 @@ import csv
 import io
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -48,20 +49,63 @@ class SqlFailed(ValueError):
     """DuckDB could not run the query; the message is the first lines of its own."""
 
 
-def run(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters = None) -> pa.Table:
+class Queries:
+    """Answers any number of queries at once, each on a cursor of its own, until it is stopped."""
+
+    def __init__(self, cursor: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+        """Take a new cursor from ``cursor`` for each query."""
+        self._cursor = cursor
+        self._running: set[duckdb.DuckDBPyConnection] = set()
+        self._changed = threading.Condition()
+        self._stopping = False
+
+    def run(self, sql: str, parameters: Parameters = None) -> pa.Table:
+        """Run one query.
+
+        Raises:
+            SqlRefused, SqlFailed: as ``run`` does.
+        """
+        with self._cursor() as cursor:
+            with self._changed:
+                if self._stopping:
+                    raise SqlFailed("the processor is stopping")
+                self._running.add(cursor)
+            try:
+                return run(cursor, sql, parameters)
+            finally:
+                with self._changed:
+                    self._running.discard(cursor)
+                    self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Interrupt what runs, refuse what comes."""
+        with self._changed:
+            self._stopping = True
+            while self._running:
+                for cursor in self._running:
+                    cursor.interrupt()
+                # Again: an interrupt between two statements of one query is lost.
+                self._changed.wait(0.1)
+
+
+def run(
+    cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters = None, seconds: float = MAX_SECONDS
+) -> pa.Table:
     """Run one query on a cursor of its own and return the whole answer.
 
     Raises:
         SqlRefused, SqlFailed: with a message for the person who wrote the SQL.
     """
-    timer = threading.Timer(MAX_SECONDS, cursor.interrupt)
+    timer = threading.Timer(seconds, cursor.interrupt)
+    started = time.monotonic()
     timer.start()
     try:
         check(cursor, sql)
         cursor.execute("BEGIN TRANSACTION READ ONLY")
         return cursor.sql(sql, params=parameters or None).to_arrow_table()
     except duckdb.InterruptException:
-        raise SqlFailed(f"the query took longer than {MAX_SECONDS:g} s") from None
+        took = time.monotonic() - started
+        raise SqlFailed(f"the query was stopped after {took:.3g} s; the limit is {seconds:g} s") from None
     except (duckdb.Error, RuntimeError) as error:
         raise SqlFailed(str(error).strip()) from None
     finally:

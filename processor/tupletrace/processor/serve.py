@@ -5,8 +5,6 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-import pyarrow as pa
-
 from tupletrace.processor import index, query
 from tupletrace.processor.grpc_server import GrpcServer
 from tupletrace.processor.http_server import HttpServer
@@ -34,7 +32,7 @@ def serve(database: Path, grpc: tuple[str, int], http: tuple[str, int]) -> None:
     with DatabaseLock(database) as lock:
         store = Store(database)
         try:
-            journal = Journal(journal_folder(database))
+            journal = Journal(journal_folder(database), store.journal_seq)
             try:
                 _run(store, journal, lock, database, grpc, http, stopping)
             finally:
@@ -52,14 +50,11 @@ def _run(
     http: tuple[str, int],
     stopping: threading.Event,
 ) -> None:
-    def answer(sql: str, parameters: query.Parameters) -> pa.Table:
-        with store.cursor() as cursor:
-            return query.run(cursor, sql, parameters)
-
+    queries = query.Queries(store.cursor)
     indexer = index.Indexer(journal_folder(database), store)
     try:
         receiver = Receiver(journal, indexer.wake)
-        http_server = HttpServer(receiver, answer, *http)
+        http_server = HttpServer(receiver, queries.run, *http)
         try:
             grpc_server = GrpcServer(receiver, *grpc)
             lock.announce(http_server.address)
@@ -68,6 +63,7 @@ def _run(
             stopping.wait()
             grpc_server.stop()
         finally:
+            queries.stop()
             http_server.stop()
     finally:
         # Everything acknowledged is in the journal; index the rest of it before closing.
