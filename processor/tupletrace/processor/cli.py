@@ -20,6 +20,8 @@ class UsageError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (2: it could not be done as asked)."""
+    # What is stored may be prompts: it is for this user alone.
+    os.umask(0o077)
     parser = _parser()
     asked = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = asked.run
