@@ -127,7 +127,8 @@ def context_as_before(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     before = get_current()
     yield
     assert get_current() == before
-    assert [r.message for r in caplog.records if "detach" in r.message or "tupletrace" in r.message] == []
+    logged = [record.getMessage() for record in caplog.get_records("call")]
+    assert [message for message in logged if "detach" in message or "tupletrace" in message] == []
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@ their steps are heard through the root dispatcher. Nothing is imported before th
 """
 
 from collections.abc import Collection
+from functools import partial
 from typing import Any, ClassVar
 
 from opentelemetry.util.genai.handler import TelemetryHandler
 
 from tupletrace.instrumentors.base import Instrumentor, Patches
 from tupletrace.instrumentors.llama_index import embeddings, engines, inference, retrievers, templates, tools
-from tupletrace.instrumentors.llama_index.hooks import Classes, Family, forget_imports, when_imported
+from tupletrace.instrumentors.llama_index.hooks import Classes, Family
 
 __all__ = ["LlamaIndexInstrumentor"]
 
@@ -41,12 +42,11 @@ class LlamaIndexInstrumentor(Instrumentor):
             self._retire = attach_handlers(telemetry)
             Classes(patches, families).adopt_all()
 
-        when_imported(_DISPATCHER, listen)
+        patches.when_imported(_DISPATCHER, listen)
         for module, functions in templates.RENDERING.items():
-            when_imported(module, lambda m=module, f=functions: templates.wrap_rendering(patches, m, f))
+            patches.when_imported(module, partial(templates.wrap_rendering, patches, module, functions))
 
     def _uninstrument(self, **kwargs: Any) -> None:
-        forget_imports()
         super()._uninstrument(**kwargs)
         if self._retire is not None:
             self._retire()

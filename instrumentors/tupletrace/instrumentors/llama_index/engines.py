@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from opentelemetry.context import create_key, get_current, get_value, set_value
+from opentelemetry.context import create_key, get_value, set_value
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import WorkflowInvocation
 from opentelemetry.util.genai.types import InputMessage, OutputMessage, TextPart
@@ -60,7 +60,7 @@ def _begin(telemetry: TelemetryHandler) -> Begin:
         # An engine that calls itself (`super().query`) is one call of the user's.
         if current_engine() is engine:
             return None
-        context = set_value(_CALLER, caller_name(), set_value(_ENGINE, engine, get_current()))
+        context = set_value(_CALLER, caller_name(type(engine).__name__), set_value(_ENGINE, engine))
         invocation = telemetry.workflow(
             type(engine).__name__,
             context=context,

@@ -3,16 +3,10 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any, Final
-
-import wrapt
+from typing import Any
 
 from tupletrace.instrumentors.base import Patches, Wrapper
 from tupletrace.instrumentors.firewall import guard
-
-_awaited: Final[dict[str, Callable[[], None]]] = {}
-_registered: Final[set[str]] = set()
 
 
 @dataclass(frozen=True)
@@ -23,30 +17,6 @@ class Family:
     methods: Mapping[str, Wrapper]
     defaults: bool = True
     """Whether the base class's own implementations are wrapped too."""
-
-
-def when_imported(module: str, action: Callable[[], None]) -> None:
-    """Run ``action`` when the program has imported ``module``, now if it has."""
-    if module in sys.modules:
-        action()
-        return
-    _awaited[module] = action
-    # A hook cannot be taken back, so that each is registered once and asks what is awaited.
-    if module not in _registered:
-        _registered.add(module)
-        wrapt.register_post_import_hook(_imported, module)
-
-
-def forget_imports() -> None:
-    """Wrap nothing that is imported from now on."""
-    _awaited.clear()
-
-
-def _imported(module: ModuleType) -> None:
-    action = _awaited.pop(module.__name__, None)
-    if action is not None:
-        with guard(f"import of {module.__name__}"):
-            action()
 
 
 class Classes:

@@ -54,7 +54,7 @@ def identify(retriever: Any, postprocessors: Iterable[Any] = ()) -> RetrieverIde
     store = _field(retriever, "vector_store")
     top_k = _field(retriever, "similarity_top_k")
     return RetrieverIdentity(
-        name=collection or type(retriever).__name__,
+        name=type(retriever).__name__,
         version=fingerprint.retriever_version(config),
         data_source=collection or (type(store).__name__ if store is not None else None),
         top_k=top_k if isinstance(top_k, int) else None,

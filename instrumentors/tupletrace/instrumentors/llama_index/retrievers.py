@@ -3,10 +3,11 @@
 import json
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
+from opentelemetry.context import create_key, get_value, set_value
 from opentelemetry.util.genai.handler import TelemetryHandler
-from opentelemetry.util.genai.invocation import RetrievalInvocation
+from opentelemetry.util.genai.invocation import CLIENT_RETRIEVAL_CONTEXT_KEY, RetrievalInvocation
 
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.llama_index.calls import Call, around
@@ -16,15 +17,21 @@ from tupletrace.instrumentors.llama_index.retriever_identity import RetrieverIde
 from tupletrace.instrumentors.llama_index.trajectory import write_step
 from tupletrace.semconv import names
 
+_RETRIEVER: Final = create_key("tupletrace.llama_index.retriever")
+
 
 def family(telemetry: TelemetryHandler) -> Family:
-    """Wrap the retrievers; one that asks others is one retrieval, and its identity holds theirs."""
+    """Wrap the retrievers; one that asks others has theirs below it, and their identity in its own."""
 
-    def begin(retriever: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> RetrieverCall:
+    def begin(retriever: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> RetrieverCall | None:
+        if get_value(_RETRIEVER) is retriever:
+            return None
         identity = identify(retriever, _postprocessors(retriever))
         invocation = telemetry.retrieval(
             data_source_id=identity.data_source,
             request_model=identity.embedding_model,
+            # util-genai would fold an inner retrieval into the outer one.
+            context=set_value(CLIENT_RETRIEVAL_CONTEXT_KEY, None, set_value(_RETRIEVER, retriever)),
             _attach_to_context=False,
         )
         call = RetrieverCall(invocation)

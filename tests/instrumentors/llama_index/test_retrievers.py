@@ -1,0 +1,163 @@
+"""The retriever's identity: equal in every process, other when the configuration is."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from llama_index.core import Document, MockEmbedding, StorageContext, VectorStoreIndex
+from llama_index.core.postprocessor import SimilarityPostprocessor
+from llama_index.core.retrievers import BaseRetriever, QueryFusionRetriever
+from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.vector_stores import ExactMatchFilter, MetadataFilters, SimpleVectorStore
+
+pytestmark = pytest.mark.usefixtures("instrumented")
+
+NAME, VERSION = "tupletrace.retriever.name", "tupletrace.retriever.version"
+
+
+def build(model_name: str = "embed-1", **settings: Any) -> VectorStoreIndex:
+    documents = [Document(text="Paris is a city."), Document(text="Lyon is a city.")]
+    return VectorStoreIndex.from_documents(
+        documents, embed_model=MockEmbedding(4, model_name=model_name), **settings
+    )
+
+
+@pytest.fixture
+def version(named: Any, spans: Any) -> Callable[[Any], str]:
+    """Ask a retriever or query engine and return the version of the retriever that was asked."""
+
+    def ask(asked: Any) -> str:
+        spans.clear()
+        (asked.query if hasattr(asked, "query") else asked.retrieve)("What is Paris?")
+        return str(named("retrieval")[0].attributes[VERSION])
+
+    return ask
+
+
+def test_a_retrieval_says_who_was_asked_and_which_documents_came_back(named: Any, spans: Any) -> None:
+    index = build()
+    spans.clear()
+    found = index.as_retriever(similarity_top_k=1).retrieve("What is Paris?")
+
+    (retrieval,) = named("retrieval")
+    assert retrieval.name == "retrieval SimpleVectorStore"
+    said = dict(retrieval.attributes)
+    assert said.pop(VERSION).startswith("retriever-")
+    assert json.loads(said.pop("gen_ai.retrieval.documents")) == [
+        {"id": found[0].node.node_id, "score": found[0].score}
+    ]
+    assert said == {
+        "gen_ai.operation.name": "retrieval",
+        "gen_ai.data_source.id": "SimpleVectorStore",
+        "gen_ai.request.model": "embed-1",
+        "gen_ai.retrieval.top_k": 1,
+        NAME: "VectorIndexRetriever",
+    }
+
+
+def test_the_version_follows_the_configuration_and_nothing_else(version: Any) -> None:
+    same = {version(build().as_retriever()) for _ in range(2)}
+    assert len(same) == 1
+
+    def filtered(key: str, value: str) -> Any:
+        return build().as_retriever(filters=MetadataFilters(filters=[ExactMatchFilter(key=key, value=value)]))
+
+    others = {
+        version(build().as_retriever(similarity_top_k=5)),
+        version(build("embed-2").as_retriever()),
+        version(build().as_retriever(alpha=0.5)),
+        version(filtered("lang", "fr")),
+        version(filtered("year", "fr")),
+    }
+    assert len(others) == 5
+    assert not others & same
+    assert version(filtered("lang", "fr")) == version(filtered("lang", "en"))
+
+
+def test_an_index_id_is_the_data_source_only_if_somebody_set_it(named: Any, version: Any) -> None:
+    index = build()
+    index.set_index_id("cities")
+    assert version(index.as_retriever()) != version(build().as_retriever())
+
+    version(index.as_retriever())
+    assert named("retrieval")[0].name == "retrieval cities"
+
+
+class CollectionStore(SimpleVectorStore):
+    """A vector store with a collection, as Chroma's and Qdrant's have."""
+
+    collection_name: str = ""
+
+
+def test_a_stores_collection_is_the_data_source(named: Any, version: Any) -> None:
+    def over(collection: str) -> Any:
+        store = CollectionStore()
+        store.collection_name = collection
+        return build(storage_context=StorageContext.from_defaults(vector_store=store)).as_retriever()
+
+    assert version(over("docs-v1")) != version(over("docs-v2"))
+    assert named("retrieval")[0].attributes["gen_ai.data_source.id"] == "docs-v2"
+
+
+def test_rerankers_of_the_engine_that_owns_the_retriever_are_part_of_its_version(
+    version: Any, llm: Any
+) -> None:
+    def engine(*cutoffs: float) -> Any:
+        postprocessors = [SimilarityPostprocessor(similarity_cutoff=cutoff) for cutoff in cutoffs]
+        return build().as_query_engine(llm=llm(), node_postprocessors=postprocessors)
+
+    assert version(engine()) == version(build().as_retriever())
+    assert len({version(engine()), version(engine(0.1)), version(engine(0.2))}) == 3
+    assert version(engine(0.1)) == version(engine(0.1))
+
+
+def test_a_retriever_of_retrievers_holds_their_configuration_and_has_them_below_it(
+    version: Any, llm: Any, tree: Any
+) -> None:
+    def fused(top_k: int) -> Any:
+        inner = [build().as_retriever(), build("embed-2").as_retriever(similarity_top_k=top_k)]
+        return QueryFusionRetriever(inner, llm=llm(), num_queries=1, use_async=False)
+
+    assert version(fused(2)) == version(fused(2))
+    assert version(fused(2)) != version(fused(3))
+    # The second retriever uses the embedding that the first one put into the question.
+    inner = [("retrieval SimpleVectorStore", ["embeddings embed-1"]), "retrieval SimpleVectorStore"]
+    assert tree() == [("retrieval", inner)]
+
+
+class Fixed(BaseRetriever):
+    """A retriever of the user's own."""
+
+    def _retrieve(self, query_bundle: Any) -> list[NodeWithScore]:
+        if query_bundle.query_str == "fail":
+            raise LookupError("canary")
+        return [NodeWithScore(node=TextNode(text="Paris", id_="1"), score=float("nan"))]
+
+
+def test_a_retriever_of_the_users_own_is_named_after_its_class(named: Any) -> None:
+    Fixed().retrieve("What?")
+    (retrieval,) = named("retrieval")
+    assert retrieval.attributes[NAME] == "Fixed"
+    assert retrieval.attributes["gen_ai.retrieval.documents"] == '[{"id": "1"}]'
+
+
+def test_a_failing_retriever_raises_to_the_user_and_fails_its_span(failures: Any, spans: Any) -> None:
+    with pytest.raises(LookupError, match="canary"):
+        Fixed().retrieve("fail")
+    assert failures() == {"retrieval": "LookupError"}
+    assert "canary" not in spans.get_finished_spans()[0].to_json()
+
+
+def test_another_process_gives_the_same_version(version: Any) -> None:
+    program = """
+from llama_index.core import Document, MockEmbedding, VectorStoreIndex
+from tupletrace.instrumentors.llama_index.retriever_identity import identify
+embedding = MockEmbedding(4, model_name="embed-1")
+index = VectorStoreIndex.from_documents([Document(text="x")], embed_model=embedding)
+print(identify(index.as_retriever()).version)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == version(build().as_retriever())
