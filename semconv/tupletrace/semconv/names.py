@@ -48,6 +48,7 @@ OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
 OPENAI_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
 
 ERROR_TYPE: Final = "error.type"
+HTTP_STATUS_CODE: Final = "http.response.status_code"
 HTTP_ROUTE: Final = "http.route"
 SERVICE_NAME: Final = "service.name"
 USER_ID: Final = "user.id"

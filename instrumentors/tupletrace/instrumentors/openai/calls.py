@@ -1,0 +1,225 @@
+"""One call of the client, from the moment it is made: its facts, its span, its result untouched."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import Token
+from typing import Any
+
+from openai import APIStatusError, AsyncStream, BaseModel, Stream
+from opentelemetry.context import Context, attach, detach, get_value
+from opentelemetry.util.genai.handler import TelemetryHandler
+from opentelemetry.util.genai.invocation import (
+    CLIENT_EMBEDDING_CONTEXT_KEY,
+    CLIENT_INFERENCE_CONTEXT_KEY,
+    Error,
+)
+from opentelemetry.util.genai.utils import fq_exception_type
+
+from tupletrace.instrumentors.base import Wrapper
+from tupletrace.instrumentors.context import declared_route
+from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.identity import write_tools
+from tupletrace.instrumentors.openai.client import server_of
+from tupletrace.instrumentors.openai.endpoints import Endpoint, Invocation
+from tupletrace.instrumentors.openai.fields import field, items, text
+from tupletrace.instrumentors.openai.observation import Observation
+from tupletrace.instrumentors.openai.prompt import prompt_of
+from tupletrace.instrumentors.openai.raw import Body, loaded, parse, watch_body
+from tupletrace.instrumentors.openai.request import Params, sent
+from tupletrace.instrumentors.openai.stream import watch_async_stream, watch_stream
+from tupletrace.semconv import names
+
+
+def synchronous(telemetry: TelemetryHandler, endpoint: Endpoint) -> Wrapper:
+    """Return the wrapper of a sync method."""
+
+    def wrapper(
+        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        call = Call(telemetry, endpoint, instance, kwargs)
+        call.start()
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as error:
+            call.leave()
+            call.fail(error)
+            raise
+        call.leave()
+        return call.returned(result)
+
+    return wrapper
+
+
+def asynchronous(telemetry: TelemetryHandler, endpoint: Endpoint) -> Wrapper:
+    """Return the wrapper of a coroutine function; its caller is read at once, its span starts when awaited."""
+
+    def wrapper(
+        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        # First of all, as without us: missing arguments are refused before anything is awaited.
+        coroutine = wrapped(*args, **kwargs)
+        return _awaited(Call(telemetry, endpoint, instance, kwargs), coroutine)
+
+    return wrapper
+
+
+async def _awaited(call: "Call", coroutine: Coroutine[Any, Any, Any]) -> Any:
+    call.start()
+    try:
+        result = await coroutine
+    except GeneratorExit as error:
+        # Destroyed while it waited, from a context that is not its own: there is nothing to go back to.
+        call.fail(error)
+        raise
+    except BaseException as error:
+        call.leave()
+        call.fail(error)
+        raise
+    call.leave()
+    return call.returned(result)
+
+
+class Call:
+    """Holds what is known of one call; each hook of ours is guarded, so that none reaches the program."""
+
+    def __init__(
+        self, telemetry: TelemetryHandler, endpoint: Endpoint, resource: Any, kwargs: Mapping[str, Any]
+    ) -> None:
+        self._telemetry = telemetry
+        self._endpoint = endpoint
+        self._resource = resource
+        self._params: Params = {}
+        self._identity: dict[str, Any] = {}
+        self._invocation: Invocation | None = None
+        self._nested = False
+        self._token: Token[Context] | None = None
+        with guard("openai request"):
+            self._params = sent(kwargs)
+            if (route := declared_route()) is not None:
+                self._identity[names.ROUTE] = route
+        with guard("openai prompt"):
+            self._identify_prompt()
+        with guard("openai tools"):
+            self._identify_tools()
+
+    def start(self) -> None:
+        """Start the span, make it current and set what the request says."""
+        with guard("openai span start"):
+            self._nested = _within_outer(self._endpoint)
+            self._invocation = self._endpoint.start(self._telemetry, server_of(self._resource), self._params)
+            self._token = attach(self._invocation.context)
+        invocation = self._invocation
+        if invocation is None:
+            return
+        with guard("openai request facts"):
+            if self._endpoint.api_type is not None:
+                invocation.attributes[names.OPENAI_API_TYPE] = self._endpoint.api_type
+            self._endpoint.request(invocation, self._params)
+        with guard("openai request content"):
+            if self._endpoint.content is not None and invocation.should_capture_content:
+                self._endpoint.content(invocation, self._params)
+        invocation.attributes.update(self._identity)
+
+    def leave(self) -> None:
+        """Give the caller its own context back; to be called in the context that ``start`` ran in."""
+        token, self._token = self._token, None
+        if token is not None:
+            with guard("openai context"):
+                detach(token)
+
+    def returned(self, result: Any) -> Any:
+        """Read what the client returned, or watch it being read; return it."""
+        watched = None
+        with guard("openai result"):
+            if not isinstance(result, BaseModel):
+                watched = self._watch(result)
+            if watched is None:
+                self.end(_answer(result))
+        if watched is None:
+            self._stop(None)
+        return result if watched is None else watched
+
+    def first_chunk(self, chunk: Any) -> None:
+        """Note the time of a stream's first chunk, and the model while the metric can still say it."""
+        invocation = self._invocation
+        if invocation is not None and self._params.get("stream") is True:
+            invocation.response_model_name = text(field(chunk, "model")) or text(
+                field(chunk, "response", "model")
+            )
+            invocation.record_stream_chunk()
+
+    def end(self, answer: Any) -> None:
+        """End the span with what was answered."""
+        self._stop(self._read(answer))
+
+    def fail(self, error: BaseException, answer: Any = None) -> None:
+        """End the span with an error; its text is content."""
+        invocation = self._invocation
+        if invocation is None:
+            return
+        if answer is not None:
+            self._read(answer)
+        failure = Error(message=None, type="_OTHER")
+        with guard("openai error"):
+            message = str(error) if invocation.should_capture_content else None
+            failure = Error(message=message, type=fq_exception_type(error))
+            # An outer span may yet succeed, with another try.
+            if isinstance(error, APIStatusError) and not self._nested:
+                invocation.attributes[names.HTTP_STATUS_CODE] = error.status_code
+        self._stop(failure)
+
+    def _identify_prompt(self) -> None:
+        prompt = None
+        if self._endpoint.operation != "embeddings":
+            prompt = prompt_of(self._params, self._endpoint.static_texts)
+        if prompt is not None:
+            prompt.write(self._identity)
+
+    def _identify_tools(self) -> None:
+        tools = [*items(self._params.get("tools")), *items(self._params.get("functions"))]
+        write_tools(self._identity, [tool for tool in tools if isinstance(tool, Mapping)])
+
+    def _watch(self, result: Any) -> Any:
+        """Return what takes the result's place if it is still to be read, else None."""
+        invocation, chunks = self._invocation, None
+        if invocation is None:
+            return result
+        if self._params.get("stream") is True and self._endpoint.chunks is not None:
+            chunks = self._endpoint.chunks(invocation.should_capture_content)
+        if chunks is not None and isinstance(result, (Stream, AsyncStream)):
+            watch = watch_stream if isinstance(result, Stream) else watch_async_stream
+            return watch(result, Observation(self, chunks, result.response))
+        response = getattr(result, "http_response", None)
+        if response is None or (chunks is None and loaded(response)):
+            return None
+        watch_body(response, Observation(self, Body(response, chunks), response))
+        return result
+
+    def _read(self, answer: Any) -> Error | None:
+        invocation = self._invocation
+        if invocation is None or answer is None:
+            return None
+        with guard("openai response"):
+            self._endpoint.response(invocation, answer)
+            code = self._endpoint.error(answer)
+            return None if code is None else Error(message=None, type=code)
+        return None
+
+    def _stop(self, error: Error | None) -> None:
+        invocation, self._invocation = self._invocation, None
+        if invocation is None:
+            return
+        with guard("openai span end"):
+            if error is None:
+                invocation.stop()
+            else:
+                invocation.fail(error)
+
+
+def _answer(result: Any) -> Any:
+    response = None if isinstance(result, BaseModel) else getattr(result, "http_response", None)
+    return result if response is None else parse(loaded(response))
+
+
+def _within_outer(endpoint: Endpoint) -> bool:
+    embeddings = endpoint.operation == "embeddings"
+    return get_value(CLIENT_EMBEDDING_CONTEXT_KEY if embeddings else CLIENT_INFERENCE_CONTEXT_KEY) is not None

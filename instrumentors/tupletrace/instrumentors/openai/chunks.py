@@ -1,0 +1,107 @@
+"""Chunks of a completion, gathered into what the same call would have answered without streaming."""
+
+from types import SimpleNamespace
+from typing import Any, Final, Protocol
+
+from tupletrace.instrumentors.openai.fields import field, items, text
+
+_DELTAS: Final = ("content", "refusal", "reasoning_content", "reasoning")
+
+
+class Chunks(Protocol):
+    """Takes what a stream yields, one by one, and gives a whole answer at any time."""
+
+    def add(self, chunk: Any) -> None:
+        """Take the next chunk."""
+        ...
+
+    def answer(self) -> Any:
+        """Return what has arrived, in the shape of an answer that was not streamed."""
+        ...
+
+
+class CompletionChunks:
+    """Chunks of a chat completion or a legacy completion; content is kept only where it is captured."""
+
+    def __init__(self, capture: bool) -> None:
+        self._capture = capture
+        self._head: dict[str, Any] = {}
+        self._choices: dict[int, SimpleNamespace] = {}
+
+    def add(self, chunk: Any) -> None:
+        """Take the next chunk; any of them may carry the id, the usage, or nothing but an error."""
+        head = self._head
+        if "id" not in head or "model" not in head:
+            self._first(chunk)
+        for name in ("service_tier", "system_fingerprint", "usage"):
+            value = getattr(chunk, name, None)
+            if value is not None:
+                head[name] = value
+        if getattr(chunk, "model_extra", None) and (usage := field(chunk, "x_groq", "usage")) is not None:
+            head.setdefault("usage", usage)
+        for choice in items(getattr(chunk, "choices", None)):
+            self._add_choice(choice)
+
+    def answer(self) -> Any:
+        """Return the completion so far."""
+        choices = [self._choices[index] for index in sorted(self._choices)]
+        for choice in choices:
+            _join(choice)
+        return SimpleNamespace(**self._head, choices=choices)
+
+    def _first(self, chunk: Any) -> None:
+        # Azure's first chunk has neither.
+        for name in ("id", "model"):
+            if value := text(getattr(chunk, name, None)):
+                self._head.setdefault(name, value)
+
+    def _add_choice(self, choice: Any) -> None:
+        index = getattr(choice, "index", None) or 0
+        kept = self._choices.get(index)
+        if kept is None:
+            kept = self._choices[index] = SimpleNamespace(finish_reason=None, deltas={}, calls={})
+        reason = getattr(choice, "finish_reason", None)
+        if reason is not None:
+            kept.finish_reason = reason
+        if self._capture:
+            _keep(kept, choice)
+
+
+def _keep(kept: SimpleNamespace, choice: Any) -> None:
+    legacy = text(field(choice, "text"))
+    if legacy is not None:
+        kept.deltas.setdefault("text", []).append(legacy)
+    delta = field(choice, "delta")
+    for name in _DELTAS:
+        if said := text(field(delta, name)):
+            kept.deltas.setdefault(name, []).append(said)
+    if said := text(field(delta, "audio", "transcript")):
+        kept.deltas.setdefault("transcript", []).append(said)
+    calls = items(field(delta, "tool_calls"))
+    legacy_call = field(delta, "function_call")
+    for call in calls or ([{"function": legacy_call}] if legacy_call is not None else []):
+        new = {"id": None, "name": None, "custom": False, "input": []}
+        _keep_call(kept.calls.setdefault(field(call, "index") or 0, new), call)
+
+
+def _keep_call(kept: dict[str, Any], call: Any) -> None:
+    body = field(call, "function") or field(call, "custom")
+    kept["id"] = kept["id"] or text(field(call, "id"))
+    kept["name"] = kept["name"] or text(field(body, "name"))
+    kept["custom"] = kept["custom"] or field(call, "custom") is not None
+    if said := text(field(body, "arguments")) or text(field(body, "input")):
+        kept["input"].append(said)
+
+
+def _join(choice: SimpleNamespace) -> None:
+    said = {name: "".join(deltas) for name, deltas in choice.deltas.items()}
+    choice.text = said.pop("text", None)
+    calls = [_call(choice.calls[index]) for index in sorted(choice.calls)]
+    choice.message = {**said, "audio": {"transcript": said.get("transcript")}, "tool_calls": calls}
+
+
+def _call(kept: dict[str, Any]) -> dict[str, Any]:
+    given = "".join(kept["input"])
+    if kept["custom"]:
+        return {"id": kept["id"], "custom": {"name": kept["name"], "input": given}}
+    return {"id": kept["id"], "function": {"name": kept["name"], "arguments": given}}

@@ -1,0 +1,115 @@
+"""Raw responses: handed out as they are, while what is read of their body is noted."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, ClassVar, Final
+from weakref import ReferenceType, ref
+
+from tupletrace.instrumentors.openai.observation import Gathered, Observation
+from tupletrace.instrumentors.openai.stream import async_closing, closing
+
+_LARGEST: Final = 32 * 2**20
+"""Bytes kept of one body; facts that come later are lost."""
+
+
+class Json(SimpleNamespace):
+    """A JSON object, read like a model of the client's."""
+
+    model_extra: ClassVar[bool] = True
+
+
+class Body:
+    """What the program has read of a response, be it JSON or server-sent events."""
+
+    def __init__(self, response: Any, chunks: Gathered | None) -> None:
+        self._response = ref(response)
+        self._chunks = chunks
+        self._read: list[bytes] = []
+        self._room = _LARGEST
+
+    def add(self, chunk: bytes) -> None:
+        """Keep the next bytes, already decompressed."""
+        self._room -= len(chunk)
+        if self._room >= 0:
+            self._read.append(chunk)
+
+    def answer(self) -> Any:
+        """Return the answer that the bytes spell; None where they spell none."""
+        body = b"".join(self._read) or loaded(self._response())
+        if self._chunks is None:
+            return parse(body)
+        for line in body.splitlines():
+            if line.startswith(b"data:") and (event := parse(line[5:])) is not None:
+                self._chunks.add(event)
+        return self._chunks.answer()
+
+
+def parse(body: bytes) -> Any:
+    """Return the JSON of a body or an event; None for what is none, such as ``[DONE]``."""
+    try:
+        value = json.loads(body, object_hook=_json)
+    except ValueError:
+        return None
+    return value if isinstance(value, Json) else None
+
+
+def loaded(response: Any) -> bytes:
+    """Return the body if the client has read it whole, without reading it for the program."""
+    return getattr(response, "_content", b"")
+
+
+def watch_body(response: Any, observation: Observation) -> None:
+    """Note what is read of a response, and its end; the response holds the observation, not the reverse."""
+    target = ref(response)
+    response.iter_bytes = _reading(target, observation)
+    response.aiter_bytes = _async_reading(target, observation)
+    response.close = closing(target, ref(observation))
+    response.aclose = async_closing(target, ref(observation))
+
+
+def _json(pairs: dict[str, Any]) -> Json:
+    return Json(**pairs)
+
+
+def _reading(response: ReferenceType[Any], observation: Observation) -> Callable[..., Iterator[bytes]]:
+    def iter_bytes(*args: Any, **kwargs: Any) -> Iterator[bytes]:
+        target: Any = response()
+        return _noted(type(target).iter_bytes(target, *args, **kwargs), observation)
+
+    return iter_bytes
+
+
+def _async_reading(
+    response: ReferenceType[Any], observation: Observation
+) -> Callable[..., AsyncIterator[bytes]]:
+    def aiter_bytes(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
+        target: Any = response()
+        return _async_noted(type(target).aiter_bytes(target, *args, **kwargs), observation)
+
+    return aiter_bytes
+
+
+def _noted(inner: Any, observation: Observation) -> Iterator[bytes]:
+    with contextlib.closing(inner):
+        while True:
+            try:
+                with observation:
+                    data = next(inner)
+            except StopIteration:
+                return
+            observation.chunk(data)
+            yield data
+
+
+async def _async_noted(inner: Any, observation: Observation) -> AsyncIterator[bytes]:
+    async with contextlib.aclosing(inner):
+        while True:
+            try:
+                with observation:
+                    data = await anext(inner)
+            except StopAsyncIteration:
+                return
+            observation.chunk(data)
+            yield data

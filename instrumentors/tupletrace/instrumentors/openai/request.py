@@ -1,0 +1,84 @@
+"""What a call sends: its keyword arguments, without what only the client library reads."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from openai import NotGiven
+from openai._types import Omit  # pyright: ignore[reportPrivateUsage] - public only since 1.100
+from opentelemetry.util.genai.invocation import EmbeddingInvocation, InferenceInvocation
+
+from tupletrace.instrumentors.openai.fields import field, items, number, text
+from tupletrace.semconv import names
+
+Params = Mapping[str, Any]
+_NUMBERS: Final[tuple[tuple[str, str, Callable[[float], float]], ...]] = (
+    ("temperature", "temperature", float),
+    ("top_p", "top_p", float),
+    ("frequency_penalty", "frequency_penalty", float),
+    ("presence_penalty", "presence_penalty", float),
+    ("top_k", "top_k", int),
+    ("seed", "seed", int),
+)
+_MAX_TOKENS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+
+
+def sent(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that go over the wire; ``extra_body`` wins, as it does in the client."""
+    extra = kwargs.get("extra_body")
+    merged = {**kwargs, **extra} if isinstance(extra, Mapping) else kwargs
+    return {
+        name: value
+        for name, value in merged.items()
+        if value is not None and not isinstance(value, (NotGiven, Omit))
+    }
+
+
+def describe_inference(invocation: InferenceInvocation, params: Params) -> None:
+    """Set the request's facts of chat completions, responses and legacy completions."""
+    for name, attribute, kind in _NUMBERS:
+        value = number(params.get(name))
+        if value is not None:
+            setattr(invocation, attribute, kind(value))
+    limits = (number(params.get(name)) for name in _MAX_TOKENS)
+    invocation.max_tokens = next((int(limit) for limit in limits if limit is not None), None)
+    invocation.stop_sequences = _stop_sequences(params.get("stop"))
+    choices = number(params.get("n"))
+    if choices is not None and choices != 1:
+        invocation.request_choice_count = int(choices)
+    if params.get("stream") is True:
+        invocation.request_stream = True
+    invocation.reasoning_level = text(params.get("reasoning_effort") or field(params, "reasoning", "effort"))
+    invocation.previous_response_id = text(params.get("previous_response_id"))
+    invocation.output_type = _output_type(params)
+    tier = text(params.get("service_tier"))
+    if tier is not None and tier != "auto":
+        invocation.attributes[names.OPENAI_REQUEST_SERVICE_TIER] = tier
+
+
+def describe_embedding(invocation: EmbeddingInvocation, params: Params) -> None:
+    """Set the request's facts of embeddings."""
+    dimensions = number(params.get("dimensions"))
+    invocation.dimension_count = None if dimensions is None else int(dimensions)
+    encoding = text(params.get("encoding_format"))
+    invocation.encoding_formats = None if encoding is None else [encoding]
+
+
+def conversation_id(params: Params) -> str | None:
+    """Return the id of ``conversation``, which is a string or ``{"id": ...}``."""
+    conversation = params.get("conversation")
+    return text(conversation) or text(field(conversation, "id"))
+
+
+def _stop_sequences(stop: Any) -> list[str] | None:
+    sequences = [stop] if isinstance(stop, str) else [item for item in items(stop) if isinstance(item, str)]
+    return sequences or None
+
+
+def _output_type(params: Params) -> str | None:
+    if "audio" in items(params.get("modalities")):
+        return "speech"
+    wanted = params.get("response_format") or params.get("text_format") or field(params, "text", "format")
+    if isinstance(wanted, type):
+        return "json"
+    kind = text(wanted) or text(field(wanted, "type"))
+    return "json" if kind in ("json_object", "json_schema") else kind

@@ -1,0 +1,101 @@
+"""What was answered: model, id, finish reasons, usage, and the content where it is captured."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from opentelemetry.util.genai.invocation import EmbeddingInvocation, InferenceInvocation
+from opentelemetry.util.genai.types import MessagePart, OutputMessage, TextPart
+
+from tupletrace.instrumentors.openai.fields import count, field, items, text
+from tupletrace.instrumentors.openai.parts import message_parts
+from tupletrace.instrumentors.openai.prompt import named_prompt
+from tupletrace.instrumentors.openai.response_items import is_tool_call, item_message
+from tupletrace.instrumentors.openai.usage import set_usage
+from tupletrace.semconv import names
+
+_FINISH_REASONS: Final = {
+    "tool_calls": "tool_call",
+    "function_call": "tool_call",
+    "max_output_tokens": "length",
+    "completed": "stop",
+    "failed": "error",
+    "cancelled": "error",
+}
+
+
+def describe_completion(invocation: InferenceInvocation, completion: Any) -> None:
+    """Set the answer's facts of a chat completion or a legacy completion."""
+    _describe(invocation, completion)
+    choices = items(field(completion, "choices"))
+    reasons = [_finish_reason(field(choice, "finish_reason")) for choice in choices]
+    invocation.finish_reasons = [reason for reason in reasons if reason is not None] or None
+    if invocation.should_capture_content:
+        invocation.output_messages = [
+            OutputMessage("assistant", _choice_parts(choice), reason)
+            for choice, reason in zip(choices, reasons, strict=True)
+        ]
+
+
+def describe_response(invocation: InferenceInvocation, response: Any) -> None:
+    """Set the answer's facts of a response."""
+    _describe(invocation, response)
+    output = items(field(response, "output"))
+    reason = _response_finish_reason(response, output)
+    invocation.finish_reasons = [reason] if reason else None
+    echo = named_prompt(field(response, "prompt"))
+    if echo is not None:
+        echo.write(invocation.attributes)
+    if invocation.should_capture_content and output:
+        parts = [part for item in output for part in item_message(item)[1]]
+        invocation.output_messages = [OutputMessage("assistant", parts, reason)]
+
+
+def describe_embeddings(invocation: EmbeddingInvocation, answer: Any) -> None:
+    """Set the answer's facts of embeddings."""
+    invocation.response_model_name = text(field(answer, "model"))
+    invocation.input_tokens = count(field(answer, "usage", "prompt_tokens"))
+    vectors = items(field(answer, "data"))
+    vector = field(vectors[0], "embedding") if vectors else None
+    if isinstance(vector, list) and vector:
+        invocation.dimension_count = len(vector)
+
+
+def response_error(response: Any) -> str | None:
+    """Return the error code of a response that came back as failed."""
+    if field(response, "status") != "failed":
+        return None
+    error = field(response, "error")
+    return text(field(error, "code")) or text(field(error, "type")) or "_OTHER"
+
+
+def _describe(invocation: InferenceInvocation, answer: Any) -> None:
+    invocation.response_id = text(field(answer, "id"))
+    invocation.response_model_name = text(field(answer, "model"))
+    set_usage(invocation, field(answer, "usage") or field(answer, "x_groq", "usage"))
+    for name, attribute in (
+        ("service_tier", names.OPENAI_RESPONSE_SERVICE_TIER),
+        ("system_fingerprint", names.OPENAI_SYSTEM_FINGERPRINT),
+    ):
+        value = text(field(answer, name))
+        if value is not None:
+            invocation.attributes[attribute] = value
+            invocation.metric_attributes[attribute] = value
+
+
+def _choice_parts(choice: Any) -> list[MessagePart]:
+    legacy = text(field(choice, "text"))
+    return [TextPart(legacy)] if legacy is not None else message_parts(field(choice, "message"))
+
+
+def _response_finish_reason(response: Any, output: Sequence[Any]) -> str | None:
+    status = text(field(response, "status"))
+    if status == "completed" and any(map(is_tool_call, output)):
+        return "tool_call"
+    if status == "incomplete":
+        status = text(field(response, "incomplete_details", "reason")) or status
+    return None if status in ("queued", "in_progress") else _finish_reason(status)
+
+
+def _finish_reason(reason: Any) -> str | None:
+    said = text(reason)
+    return None if said is None else _FINISH_REASONS.get(said, said)
