@@ -33,7 +33,8 @@ class Renderings:
     """The latest renderings; bounded, and without a reference to any message or text."""
 
     def __init__(self) -> None:
-        self._messages: OrderedDict[int, tuple[weakref.ref[Any], Rendering]] = OrderedDict()
+        self._made: OrderedDict[int, tuple[weakref.ref[Any], Rendering]] = OrderedDict()
+        self._passed_on: OrderedDict[int, tuple[weakref.ref[Any], Rendering]] = OrderedDict()
         self._texts: OrderedDict[int, Rendering] = OrderedDict()
         self._order = count()
         self._lock = threading.Lock()
@@ -47,27 +48,30 @@ class Renderings:
             with self._lock:
                 _put(self._texts, hash(produced), Rendering(prompt, order, frozenset(), variables))
             return
-        passed_on = {id(message) for message in given}
-        fresh = [message for message in produced if id(message) not in passed_on]
-        needed = frozenset[int]() if fresh else frozenset(id(message) for message in produced)
+        had = {id(message) for message in given}
+        made = [message for message in produced if id(message) not in had]
+        needed = frozenset[int]() if made else frozenset(id(message) for message in produced)
         rendering = Rendering(prompt, order, needed, variables)
+        memory = self._made if made else self._passed_on
         with self._lock:
-            for message in fresh or produced:
-                _put(self._messages, id(message), (weakref.ref(message), rendering))
+            for message in made or produced:
+                _put(memory, id(message), (weakref.ref(message), rendering))
 
     def find(self, messages: Sequence[Any]) -> Rendering | None:
         """Return the latest rendering that any of these messages (or strings) came from."""
         ids = {id(message) for message in messages}
-        found = [self._of(message) for message in messages]
-        matching = [one for one in found if one is not None and one.needed <= ids]
+        found = (rendering for message in messages for rendering in self._of(message))
+        matching = (rendering for rendering in found if rendering.needed <= ids)
         return max(matching, key=lambda rendering: rendering.order, default=None)
 
-    def _of(self, message: Any) -> Rendering | None:
-        reference, rendering = self._messages.get(id(message), (None, None))
-        if reference is not None and reference() is message:
-            return rendering
+    def _of(self, message: Any) -> Iterable[Rendering]:
+        for memory in (self._made, self._passed_on):
+            reference, rendering = memory.get(id(message), (None, None))
+            if rendering is not None and reference is not None and reference() is message:
+                yield rendering
         content = message if isinstance(message, str) else message.content
-        return self._texts.get(hash(content)) if isinstance(content, str) else None
+        if isinstance(content, str) and (rendering := self._texts.get(hash(content))) is not None:
+            yield rendering
 
 
 def _put(memory: OrderedDict[int, Any], key: int, value: Any) -> None:
