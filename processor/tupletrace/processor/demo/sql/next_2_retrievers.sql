@@ -1,4 +1,4 @@
 -- What does a wider retriever cost?
-SELECT route, name AS retriever, version, count(*) AS traces, avg(input_tokens) AS input_tokens,
-    avg(cost_usd) AS usd_per_trace
-FROM traces JOIN tuples USING (tuple_id) WHERE layer = 'retriever' GROUP BY ALL ORDER BY route, usd_per_trace
+SELECT traces.route, retriever_version, attributes['gen_ai.retrieval.top_k'] AS top_k, count(*) AS traces,
+    round(avg(traces.input_tokens), 1) AS input_tokens, CAST(avg(cost_usd) AS DECIMAL(12, 8)) AS usd_per_trace
+FROM spans JOIN traces USING (trace_id) WHERE operation_name = 'retrieval' GROUP BY ALL ORDER BY ALL
