@@ -4,9 +4,9 @@ SELECT
     route,
     count(*) AS traces,
     CAST(sum(cost_usd) AS DECIMAL(24, 12)) AS cost_usd,
-    CAST(sum(cost_usd) AS DOUBLE) / nullif(count(cost_usd), 0) AS cost_per_trace_usd,
-    quantile_cont(CAST(cost_usd AS DOUBLE), 0.5) AS p50,
-    quantile_cont(CAST(cost_usd AS DOUBLE), 0.95) AS p95,
+    CAST(CAST(sum(cost_usd) AS DOUBLE) / nullif(count(cost_usd), 0) AS DECIMAL(24, 12)) AS cost_per_trace_usd,
+    CAST(quantile_cont(CAST(cost_usd AS DOUBLE), 0.5) AS DECIMAL(24, 12)) AS p50,
+    CAST(quantile_cont(CAST(cost_usd AS DOUBLE), 0.95) AS DECIMAL(24, 12)) AS p95,
     CAST(sum(unpriced_calls) AS BIGINT) AS unpriced_calls
 FROM trace_costs
 GROUP BY route;
