@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
-from llama_index.core.memory import Memory
+from llama_index.core.llms import ChatMessage
+from llama_index.core.memory import ChatSummaryMemoryBuffer, Memory
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import StartEvent, StopEvent, Workflow, step
 from opentelemetry import trace
@@ -283,6 +284,20 @@ def test_a_structured_answer_is_a_turn_of_its_own(llm: Any, endpoint: Any, tree:
         ("invoke_agent helper", [("run_agent_step", ["chat gpt-4o"]), "chat gpt-4o"]),
     ]
     assert [span.attributes[STEP] for span in named("chat")] == [0, 1]
+    assert {span.attributes["gen_ai.prompt.name"] for span in named("chat")} == {"helper"}
+
+
+def test_a_summary_that_an_agents_memory_asks_for_is_not_made_with_the_agents_prompt(
+    llm: Any, named: Any
+) -> None:
+    model = llm()
+    memory = ChatSummaryMemoryBuffer.from_defaults(llm=model, token_limit=30, tokenizer_fn=str.split)
+    memory.set([ChatMessage(role="user", content="word " * 40), ChatMessage(role="assistant", content="yes")])
+    ask(agent(model), memory=memory)
+
+    names = [span.attributes["gen_ai.prompt.name"] for span in named("chat")]
+    assert "helper" in names
+    assert {name for name in names if name != "helper"} != set()
 
 
 def test_a_react_agents_tools_are_known_though_its_prompt_describes_them(

@@ -1,8 +1,6 @@
 """The retriever's identity: equal in every process, other when the configuration is."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -149,15 +147,3 @@ def test_a_failing_retriever_raises_to_the_user_and_fails_its_span(failures: Any
         Fixed().retrieve("fail")
     assert failures() == {"retrieval": "LookupError"}
     assert "canary" not in spans.get_finished_spans()[0].to_json()
-
-
-def test_another_process_gives_the_same_version(version: Any) -> None:
-    program = """
-from llama_index.core import Document, MockEmbedding, VectorStoreIndex
-from tupletrace.instrumentors.llama_index.retriever_identity import identify
-embedding = MockEmbedding(4, model_name="embed-1")
-index = VectorStoreIndex.from_documents([Document(text="x")], embed_model=embedding)
-print(identify(index.as_retriever()).version)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == version(build().as_retriever())

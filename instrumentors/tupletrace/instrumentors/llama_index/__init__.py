@@ -43,8 +43,8 @@ class LlamaIndexInstrumentor(Instrumentor):
             Classes(patches, families).adopt_all()
 
         patches.when_imported(_DISPATCHER, listen)
-        for module, functions in templates.RENDERING.items():
-            patches.when_imported(module, partial(templates.wrap_rendering, patches, module, functions))
+        for module in templates.RENDERING:
+            patches.when_imported(module, partial(templates.wrap_rendering, patches, module))
 
     def _uninstrument(self, **kwargs: Any) -> None:
         super()._uninstrument(**kwargs)

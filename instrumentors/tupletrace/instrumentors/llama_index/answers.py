@@ -32,7 +32,9 @@ class Answer:
         """Take what a LlamaIndex response, or one chunk of it, carries from the provider."""
         raw = field(response, "raw")
         if raw is not None:
-            self._take_raw(raw)
+            # An event of OpenAI's Responses API carries the response that it completes.
+            event = field(raw, "response")
+            self._take_raw(raw if event is None or isinstance(event, str) else event)
         if "input" not in self.usage:
             counts = field(response, "additional_kwargs")
             if isinstance(counts, Mapping):

@@ -2,12 +2,11 @@
 
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.util.genai.stream import AsyncStreamWrapper, SyncStreamWrapper
 from opentelemetry.util.genai.types import Error
 from opentelemetry.util.genai.utils import fq_exception_type
 
@@ -153,54 +152,3 @@ def around(what: str, begin: Begin) -> Wrapper:
         return call.returned(result)
 
     return either
-
-
-class Streamed(Protocol):
-    """A call whose result arrives in chunks."""
-
-    invocation: Any
-    what: str
-
-    def chunk(self, chunk: Any) -> None: ...
-    def stop(self, result: Any) -> None: ...
-    def fail(self, error: BaseException | str) -> None: ...
-
-
-class _Chunks:
-    """What both kinds of stream do; the span is current while a chunk is made, never between two."""
-
-    _self_call: Streamed
-
-    def _execution_context(self) -> contextlib.AbstractContextManager[None]:
-        return current(self._self_call.invocation.context)
-
-    def _process_chunk(self, chunk: Any) -> None:
-        with guard(f"{self._self_call.what} chunk"):
-            self._self_call.chunk(chunk)
-
-    def _on_stream_end(self) -> None:
-        self._self_call.stop(None)
-
-    def _on_stream_error(self, error: BaseException) -> None:
-        self._self_call.fail(error)
-
-
-class _SyncChunks(_Chunks, SyncStreamWrapper[Any]):
-    def __init__(self, stream: Any, call: Streamed) -> None:
-        super().__init__(stream)
-        self._self_call = call
-
-
-class _AsyncChunks(_Chunks, AsyncStreamWrapper[Any]):
-    def __init__(self, stream: Any, call: Streamed) -> None:
-        super().__init__(stream)
-        self._self_call = call
-
-
-def streamed(stream: Any, call: Streamed) -> Any:
-    """Return the stream as the user sees it, or None where the result is no stream."""
-    if isinstance(stream, Iterator):
-        return _SyncChunks(stream, call)
-    if isinstance(stream, AsyncIterator):
-        return _AsyncChunks(stream, call)
-    return None

@@ -1,6 +1,6 @@
 """Messages and tool definitions in the conventions' form; called only where content may be captured."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from opentelemetry.util.genai.types import (
@@ -37,10 +37,10 @@ def as_output(response: Any) -> list[OutputMessage]:
 
 def as_tool_definitions(definitions: Iterable[Any]) -> list[ToolDefinition] | None:
     """Return the tools that the model was offered."""
-    return [_tool_definition(each) for each in definitions if isinstance(each, dict)] or None
+    return [_tool_definition(each) for each in definitions if isinstance(each, Mapping)] or None
 
 
-def _tool_definition(definition: dict[str, Any]) -> ToolDefinition:
+def _tool_definition(definition: Mapping[str, Any]) -> ToolDefinition:
     signature = tool_signature(definition)
     if "name" not in signature:
         return GenericToolDefinition(name=str(definition.get("type")), type=str(definition.get("type")))

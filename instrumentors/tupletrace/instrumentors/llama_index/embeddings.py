@@ -42,6 +42,7 @@ class EmbeddingCall(Call[EmbeddingInvocation]):
 
     def read(self, result: Any) -> None:
         """Take the vectors' length."""
-        vector = result[0] if result and isinstance(result[0], list) else result
-        if vector:
+        first: Any = result[0] if len(result) else None
+        vector: Any = first if hasattr(first, "__len__") else result
+        if len(vector):
             self.invocation.dimension_count = len(vector)

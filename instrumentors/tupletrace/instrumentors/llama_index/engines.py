@@ -9,8 +9,9 @@ from opentelemetry.util.genai.types import InputMessage, OutputMessage, TextPart
 
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import caller_name
-from tupletrace.instrumentors.llama_index.calls import Begin, Call, around, streamed
+from tupletrace.instrumentors.llama_index.calls import Begin, Call, around
 from tupletrace.instrumentors.llama_index.hooks import Family
+from tupletrace.instrumentors.llama_index.streams import streamed
 
 _ENGINE: Final = create_key("tupletrace.llama_index.engine")
 _CALLER: Final = create_key("tupletrace.llama_index.caller")

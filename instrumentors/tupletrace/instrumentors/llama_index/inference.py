@@ -11,13 +11,14 @@ from opentelemetry.util.genai.invocation import InferenceInvocation
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import write_tools
 from tupletrace.instrumentors.llama_index.answers import Answer
-from tupletrace.instrumentors.llama_index.calls import Call, around, streamed
+from tupletrace.instrumentors.llama_index.calls import Call, around
 from tupletrace.instrumentors.llama_index.content import as_input, as_output, as_tool_definitions
 from tupletrace.instrumentors.llama_index.hooks import Family
 from tupletrace.instrumentors.llama_index.models import provider_name, request_model, request_settings
-from tupletrace.instrumentors.llama_index.prompts import call_prompt
+from tupletrace.instrumentors.llama_index.prompts import call_prompt, described_tools
+from tupletrace.instrumentors.llama_index.streams import streamed
 from tupletrace.instrumentors.llama_index.templates import message_role, message_text, predicting
-from tupletrace.instrumentors.llama_index.trajectory import Step, current_step, write_step
+from tupletrace.instrumentors.llama_index.trajectory import write_step
 
 _LLM: Final = create_key("tupletrace.llama_index.llm")
 _CALLS: Final = tuple(
@@ -89,19 +90,14 @@ class LLMCall(Call[InferenceInvocation]):
         """Write what is asked, of whom, with which prompt and tools."""
         invocation = self.invocation
         _write_settings(invocation, settings)
-        tools = settings.get("tools")
-        definitions = tools if isinstance(tools, list | tuple) else ()
-        texts: Sequence[tuple[str, str]] = (
-            [("user", messages)]
-            if isinstance(messages, str)
-            else [(message_role(message), message_text(message)) for message in messages]
-        )
+        definitions = _offered(llm, settings)
+        texts = _texts(messages)
         if invocation.should_capture_content:
-            invocation.input_messages = as_input(messages)
+            invocation.input_messages = as_input(messages if texts else ())
             invocation.tool_definitions = as_tool_definitions(definitions)
         prompt = call_prompt(llm, texts, _schema(settings.get("response_format")))
         write_step(invocation.attributes)
-        write_tools(invocation.attributes, _mappings(definitions) or _agent_tools(current_step()))
+        write_tools(invocation.attributes, definitions or described_tools(texts))
         if prompt is not None:
             prompt.write(invocation.attributes)
 
@@ -141,6 +137,25 @@ class LLMCall(Call[InferenceInvocation]):
         super().fail(error)
 
 
+def _texts(messages: Any) -> list[tuple[str, str]]:
+    if isinstance(messages, str):
+        return [("user", messages)]
+    # Anything but a sequence may be read only once, and that is the model's to do.
+    return [(message_role(m), message_text(m)) for m in messages] if isinstance(messages, Sequence) else []
+
+
+def _offered(llm: Any, settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the definitions of the tools that are sent along, a provider's own ones included."""
+    offered = (settings.get("tools"), getattr(llm, "built_in_tools", None))
+    return [
+        tool
+        for tools in offered
+        if isinstance(tools, list | tuple)
+        for tool in tools
+        if isinstance(tool, Mapping)
+    ]
+
+
 def _write_settings(invocation: InferenceInvocation, settings: Mapping[str, Any]) -> None:
     for name, kind in (("temperature", float | int), ("top_p", float | int), ("seed", int)):
         if isinstance(value := settings.get(name), kind):
@@ -154,14 +169,3 @@ def _schema(response_format: Any) -> Any:
     """Return a response format as data; a pydantic model by its JSON schema."""
     schema = getattr(response_format, "model_json_schema", None)
     return schema() if callable(schema) else response_format
-
-
-def _mappings(definitions: Sequence[Any]) -> list[Mapping[str, Any]]:
-    return [definition for definition in definitions if isinstance(definition, Mapping)]
-
-
-def _agent_tools(step: Step | None) -> list[Mapping[str, Any]]:
-    """Return the tools of an agent that describes them in its prompt (ReAct)."""
-    if step is None or step.kind != "model":
-        return []
-    return [tool.metadata.to_openai_tool() for tool in getattr(step.agent, "tools", None) or ()]

@@ -75,9 +75,7 @@ def request_model(model: Any, settings: Mapping[str, Any] | None = None) -> str 
 
 def request_settings(model: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sampling settings of one call: the model object's, its extra ones, the call's own."""
-    own = {
-        name: getattr(model, name, None) for name in ("temperature", "top_p", "max_tokens", "seed", "stop")
-    }
+    own = {name: getattr(model, name, None) for name in ("temperature", "top_p", "max_tokens", "seed")}
     extra = getattr(model, "additional_kwargs", None)
     settings = {**own, **kwargs, **(extra if isinstance(extra, Mapping) else {})}
     return {name: value for name, value in settings.items() if value is not None}

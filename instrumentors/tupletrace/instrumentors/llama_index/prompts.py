@@ -1,6 +1,6 @@
 """The prompt identity of one LLM call: declared, an agent's own, a template's, or the static text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tupletrace.instrumentors.context import declared_prompt
@@ -19,11 +19,11 @@ def call_prompt(llm: Any, messages: Messages, response_schema: Any = None) -> Pr
     declared = declared_prompt()
     if declared is not None:
         return declared
-    step = current_step()
     template = predicted()
     if template is not None:
         return _from_templates([template], _added_by(llm, messages))
-    if step is not None and step.kind == "model" and (own := agent_prompt(step)) is not None:
+    own = agent_prompt(current_step(), messages)
+    if own is not None:
         return own
     sources = {role_text: source_of(role_text[1]) for role_text in messages}
     templates = list({id(source): source for source in sources.values() if source is not None}.values())
@@ -34,18 +34,36 @@ def call_prompt(llm: Any, messages: Messages, response_schema: Any = None) -> Pr
     return static_prompt(system, engine_caller(), response_schema)
 
 
-def agent_prompt(step: Step) -> Prompt | None:
-    """Return the identity of an agent's instructions, named after the agent."""
+def agent_prompt(step: Step | None, messages: Messages) -> Prompt | None:
+    """Return the identity of an agent's instructions, where it is the agent that speaks to the model."""
+    if step is None or step.kind != "model":
+        return None
     agent = step.agent
+    instructions = [
+        ("system", text)
+        for text in (*_described(agent), getattr(agent, "system_prompt", None))
+        if isinstance(text, str) and text
+    ]
+    # In an agent's step its memory may ask the model for a summary: that is not the agent's prompt.
+    literals = [text.partition("{")[0] for _, text in instructions]
+    if not all(any(literal in text for _, text in messages) for literal in literals):
+        return None
+    return static_prompt(instructions, name=step.agent_name)
+
+
+def described_tools(messages: Messages) -> list[Mapping[str, Any]]:
+    """Return the tools of an agent that describes them to the model in its instructions."""
+    step = current_step()
+    if step is None or not any(_described(step.agent)) or agent_prompt(step, messages) is None:
+        return []
+    return [tool.metadata.to_openai_tool() for tool in getattr(step.agent, "tools", None) or ()]
+
+
+def _described(agent: Any) -> tuple[Any, ...]:
+    """Return the templates of ReAct's and CodeAct's instructions."""
     formatter = getattr(agent, "formatter", None)
     code_act = getattr(getattr(agent, "code_act_system_prompt", None), "get_template", None)
-    texts = (
-        getattr(formatter, "system_header", None),
-        code_act() if callable(code_act) else None,
-        getattr(agent, "system_prompt", None),
-    )
-    instructions = [("system", text) for text in texts if isinstance(text, str) and text]
-    return static_prompt(instructions, name=step.agent_name)
+    return getattr(formatter, "system_header", None), code_act() if callable(code_act) else None
 
 
 def _added_by(llm: Any, messages: Messages) -> Messages:

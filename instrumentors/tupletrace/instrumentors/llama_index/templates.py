@@ -4,29 +4,16 @@ import contextlib
 import inspect
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tupletrace.instrumentors.base import Patches
+from tupletrace.instrumentors.base import Patches, Wrapper
 from tupletrace.instrumentors.firewall import guard
 
-RENDERING: Final[Mapping[str, tuple[str, ...]]] = {
-    "llama_index.core.prompts.base": (
-        "PromptTemplate.format",
-        "ChatPromptTemplate.format",
-        "ChatPromptTemplate.format_messages",
-        "LangchainPromptTemplate.format",
-        "LangchainPromptTemplate.format_messages",
-        "SelectorPromptTemplate.format",
-        "SelectorPromptTemplate.format_messages",
-    ),
-    "llama_index.core.prompts.rich": ("RichPromptTemplate.format", "RichPromptTemplate.format_messages"),
-}
-"""Where a template becomes text, by module."""
-
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+_CONTENT: Final = "tupletrace.content"
 _KEPT: Final = 1024
 """Renderings remembered, by hash: a call follows the rendering of its prompt closely."""
 
@@ -85,10 +72,18 @@ def predicted() -> Template | None:
     return rendered[0] if rendered else None
 
 
-def wrap_rendering(patches: Patches, module: str, functions: Iterable[str]) -> None:
+def wrap_rendering(patches: Patches, module: str) -> None:
     """Remember from here on what ``module``'s templates are rendered to."""
-    for function in functions:
-        patches.wrap(module, function, _select if function.startswith("Selector") else _render)
+    for path, wrapper in RENDERING[module].items():
+        patches.wrap(module, path, wrapper)
+
+
+def _mark(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Mark a template that a structured LLM makes of the messages it was given: content, not a template."""
+    made = wrapped(*args, **kwargs)
+    with guard("llama_index structured llm"):
+        made.metadata[_CONTENT] = True
+    return made
 
 
 def _select(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -127,15 +122,33 @@ def _remember(prompt: Any, rendered: Any, variables: Mapping[str, Any]) -> None:
 
 def _template(prompt: Any) -> Template | None:
     metadata = prompt.metadata or {}
+    if _CONTENT in metadata:
+        return None
     if (messages := getattr(prompt, "message_templates", None)) is not None:
-        # Without variables these are messages that LlamaIndex put into a template's clothes: content.
-        if not prompt.template_vars:
-            return None
         written = tuple((message_role(message), message_text(message)) for message in messages)
         return Template(written, "f-string", metadata, _purpose.get())
     if (text := getattr(prompt, "template_str", None)) is not None:
         return Template((("template", text),), "jinja2", metadata, _purpose.get())
     return Template((("user", prompt.get_template()),), "f-string", metadata, _purpose.get())
+
+
+RENDERING: Final[Mapping[str, Mapping[str, Wrapper]]] = {
+    "llama_index.core.prompts.base": {
+        "PromptTemplate.format": _render,
+        "ChatPromptTemplate.format": _render,
+        "ChatPromptTemplate.format_messages": _render,
+        "LangchainPromptTemplate.format": _render,
+        "LangchainPromptTemplate.format_messages": _render,
+        "SelectorPromptTemplate.format": _select,
+        "SelectorPromptTemplate.format_messages": _select,
+    },
+    "llama_index.core.prompts.rich": {
+        "RichPromptTemplate.format": _render,
+        "RichPromptTemplate.format_messages": _render,
+    },
+    "llama_index.core.llms.structured_llm": {"ChatPromptTemplate": _mark},
+}
+"""Where a template becomes text, by module; last, where LlamaIndex makes a template of mere messages."""
 
 
 def message_text(message: Any) -> str:

@@ -1,0 +1,78 @@
+"""Results that arrive in chunks: read under the call's span, handed out in the reader's own context."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import AbstractContextManager
+from types import AsyncGeneratorType, GeneratorType
+from typing import Any, Protocol
+
+from opentelemetry.util.genai.stream import AsyncStreamWrapper, SyncStreamWrapper
+
+from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.llama_index.calls import current
+
+
+class Streamed(Protocol):
+    """A call whose result arrives in chunks."""
+
+    invocation: Any
+    what: str
+
+    def chunk(self, chunk: Any) -> None: ...
+    def stop(self, result: Any) -> None: ...
+    def fail(self, error: BaseException | str) -> None: ...
+
+
+class _Chunks:
+    """What both kinds of stream do; the span is current while a chunk is made, never between two."""
+
+    _self_call: Streamed
+
+    def _execution_context(self) -> AbstractContextManager[None]:
+        return current(self._self_call.invocation.context)
+
+    def _process_chunk(self, chunk: Any) -> None:
+        with guard(f"{self._self_call.what} chunk"):
+            self._self_call.chunk(chunk)
+
+    def _on_stream_end(self) -> None:
+        self._self_call.stop(None)
+
+    def _on_stream_error(self, error: BaseException) -> None:
+        self._self_call.fail(error)
+
+
+class _SyncChunks(_Chunks, SyncStreamWrapper[Any]):
+    def __init__(self, stream: Any, call: Streamed) -> None:
+        super().__init__(stream)
+        self._self_call = call
+
+
+class _AsyncChunks(_Chunks, AsyncStreamWrapper[Any]):
+    def __init__(self, stream: Any, call: Streamed) -> None:
+        super().__init__(stream)
+        self._self_call = call
+
+
+def streamed(stream: Any, call: Streamed) -> Any:
+    """Return the stream as the user sees it, a generator if it was one; None if the result is no stream."""
+    if isinstance(stream, Iterator):
+        chunks = _SyncChunks(stream, call)
+        return _generator(chunks) if type(stream) is GeneratorType else chunks
+    if isinstance(stream, AsyncIterator):
+        chunks = _AsyncChunks(stream, call)
+        return _async_generator(chunks) if type(stream) is AsyncGeneratorType else chunks
+    return None
+
+
+# Of a generator that is never begun the argument is let go, which ends the span all the same.
+def _generator(chunks: _SyncChunks) -> Generator[Any, Any, Any]:
+    return (yield from chunks)
+
+
+async def _async_generator(chunks: _AsyncChunks) -> AsyncGenerator[Any]:
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except BaseException:
+        await chunks.aclose()
+        raise
