@@ -9,7 +9,6 @@ from typing import Final
 from rich.console import Console
 
 from tupletrace.processor import ask, render
-from tupletrace.processor.store import statement
 
 _SQL: Final = files("tupletrace.processor.demo") / "sql"
 _CONTENT: Final = (
@@ -21,12 +20,12 @@ _CONTENT: Final = (
 
 def show(console: Console, answer: ask.Ask, database: Path) -> None:
     """Print the report of a finished demo."""
-    for title, sql in _tables():
+    for title, sql in _statements("table_"):
         console.print(f"\n[bold cyan]{title}[/]")
         render.show(answer(sql), "table")
     where = f"--db {shlex.quote(str(database))}"
     console.print("\n[bold cyan]Ask next[/]")
-    for title, sql in _next():
+    for title, sql in _statements("next_"):
         rows = answer(sql).num_rows
         console.print(f"\n{title} [dim]({rows} rows now)[/]", highlight=False)
         _print_as_it_is(console, f'tupletrace sql "{sql}" {where}')
@@ -40,18 +39,8 @@ def _print_as_it_is(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _tables() -> Iterator[tuple[str, str]]:
-    yield "Tuple coverage", statement("reports/coverage")
-    yield "Cost per trace by route", statement("reports/costs_by_route")
-    yield _titled("version_map.sql")
-
-
-def _next() -> Iterator[tuple[str, str]]:
-    for name in sorted(entry.name for entry in _SQL.iterdir() if entry.name.startswith("next_")):
-        yield _titled(name)
-
-
-def _titled(name: str) -> tuple[str, str]:
-    """A statement of the demo; its first line, a comment, is its title."""
-    title, _, sql = (_SQL / name).read_text("utf-8").strip().partition("\n")
-    return title.removeprefix("-- "), sql
+def _statements(prefix: str) -> Iterator[tuple[str, str]]:
+    """The demo's statements of that name, in order; the first line of each, a comment, is its title."""
+    for name in sorted(entry.name for entry in _SQL.iterdir() if entry.name.startswith(prefix)):
+        title, _, sql = (_SQL / name).read_text("utf-8").strip().partition("\n")
+        yield title.removeprefix("-- "), sql
