@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 
-from tupletrace.processor import wire
+from tupletrace.processor import listen, wire
 from tupletrace.processor.journal import JournalError
 from tupletrace.processor.receive import MAX_REQUEST_BYTES, Receiver
 
@@ -24,10 +24,6 @@ _RETRY: Final = RetryInfo(retry_delay=Duration(seconds=1)).SerializeToString()
 _DRAIN_S: Final = 5.0
 
 
-class PortInUse(RuntimeError):
-    """The address cannot be listened on."""
-
-
 class GrpcServer:
     """A running OTLP/gRPC server; ``address`` is where it really listens (port 0 asks for a free one)."""
 
@@ -37,6 +33,8 @@ class GrpcServer:
         Raises:
             PortInUse: somebody else listens there, or the address is not this machine's.
         """
+        # Tried first by ourselves: gRPC says why only in its own log.
+        listen.bound(host, port, "gRPC").close()
         self._receiver = receiver
         self._server = grpc.server(
             ThreadPoolExecutor(_WORKERS, "tupletrace-grpc"),
@@ -53,7 +51,7 @@ class GrpcServer:
         except RuntimeError:
             bound = 0
         if not bound:
-            raise PortInUse(
+            raise listen.PortInUse(
                 f"cannot listen on {host}:{port} (gRPC): the port is in use or the address is not here"
             )
         self.address = f"{host}:{bound}"

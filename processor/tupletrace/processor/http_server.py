@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import threading
 import zlib
 from collections.abc import Callable
@@ -19,8 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tupletrace.processor import query, wire
-from tupletrace.processor.grpc_server import PortInUse
+from tupletrace.processor import listen, query, wire
 from tupletrace.processor.journal import JournalError
 from tupletrace.processor.receive import MAX_REQUEST_BYTES, Receiver
 
@@ -45,15 +43,9 @@ class HttpServer:
         Raises:
             PortInUse: somebody else listens there, or the address is not this machine's.
         """
-        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host.strip("[]"), port))
-            # At once: who connects before the thread serves waits for it and is not refused.
-            listener.listen(_BACKLOG)
-        except OSError as error:
-            listener.close()
-            raise PortInUse(f"cannot listen on {host}:{port} (HTTP): {error.strerror}") from None
+        listener = listen.bound(host, port, "HTTP")
+        # At once: who connects before the thread serves waits for it and is not refused.
+        listener.listen(_BACKLOG)
         self.address = f"{host}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             _application(receiver, answer, host),
