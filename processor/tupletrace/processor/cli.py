@@ -121,7 +121,8 @@ def _split_address(text: str, option: str) -> tuple[str, int]:
 
 
 def _serve(asked: argparse.Namespace) -> int:
-    from tupletrace.processor.grpc_server import PortInUse
+    from tupletrace.processor.journal import JournalError
+    from tupletrace.processor.listen import PortInUse
     from tupletrace.processor.lock import DatabaseInUse
     from tupletrace.processor.serve import serve
     from tupletrace.processor.store import StoreError
@@ -129,7 +130,7 @@ def _serve(asked: argparse.Namespace) -> int:
     grpc, http = _split_address(asked.grpc, "--grpc"), _split_address(asked.http, "--http")
     try:
         serve(_path(asked.db), grpc, http)
-    except (DatabaseInUse, StoreError, PortInUse) as error:
+    except (DatabaseInUse, StoreError, PortInUse, JournalError) as error:
         raise UsageError(str(error)) from None
     except (OSError, sqlite3.Error) as error:
         raise UsageError(f"{_path(asked.db).parent} cannot be written: {error}") from None
@@ -156,6 +157,7 @@ def _report(asked: argparse.Namespace, name: str) -> int:
 
 def _show(asked: argparse.Namespace, sql: str) -> int:
     from tupletrace.processor import ask, query, render
+    from tupletrace.processor.journal import JournalError
     from tupletrace.processor.store import StoreError
 
     try:
@@ -170,7 +172,7 @@ def _show(asked: argparse.Namespace, sql: str) -> int:
         # DuckDB points at the place on the lines that follow.
         said = str(error).partition("\nLINE ")[0].split("\n")
         raise UsageError(" ".join(line.strip() for line in said if line.strip())) from None
-    except StoreError as error:
+    except (StoreError, JournalError) as error:
         raise UsageError(str(error)) from None
     except OSError as error:
         if isinstance(error, BrokenPipeError):

@@ -8,7 +8,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ class _Append:
 
 
 class JournalError(RuntimeError):
-    """The journal cannot be written: disk full, folder read-only, closed. The request was not accepted."""
+    """The journal cannot be written (disk full, folder read-only, closed: not accepted) or not be read."""
 
 
 class Journal:
@@ -54,13 +54,14 @@ class Journal:
 
         Raises:
             OSError, sqlite3.Error: the folder or a file in it cannot be written.
+            JournalError: a file in it is no journal.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
-        self._file = self._today()
-        self._connection = self._open(self._file)
         # Whoever deletes the journal has a database that is ahead of it and would take new numbers for old.
         self._seq = max(last_seq(folder), after)
+        self._file = self._today()
+        self._connection = self._open(self._file)
         self._waiting: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -144,7 +145,7 @@ def journal_folder(database: Path) -> Path:
 def last_seq(folder: Path) -> int:
     """Return the highest sequence number in the journal, 0 for an empty one."""
     for file in sorted(folder.glob("*.sqlite"), reverse=True):
-        with contextlib.closing(_existing(file)) as connection:
+        with _existing(file) as connection:
             (highest,) = connection.execute("SELECT max(seq) FROM requests").fetchone()
             if highest is not None:
                 return int(highest)
@@ -154,7 +155,7 @@ def last_seq(folder: Path) -> int:
 def read(folder: Path, after: int, max_bytes: int) -> Iterator[list[Request]]:
     """Yield the requests after a sequence number, in order, in batches of about ``max_bytes``."""
     for file in sorted(folder.glob("*.sqlite")):
-        with contextlib.closing(_existing(file)) as connection:
+        with _existing(file) as connection:
             batch: list[Request] = []
             size = 0
             for row in connection.execute("SELECT * FROM requests WHERE seq > ? ORDER BY seq", (after,)):
@@ -167,6 +168,13 @@ def read(folder: Path, after: int, max_bytes: int) -> Iterator[list[Request]]:
                 yield batch
 
 
-def _existing(file: Path) -> sqlite3.Connection:
-    # Not read-only: after a crash SQLite has to replay the write-ahead log first.
-    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)
+@contextlib.contextmanager
+def _existing(file: Path) -> Generator[sqlite3.Connection]:
+    try:
+        # Not read-only: after a crash SQLite has to replay the write-ahead log first.
+        with contextlib.closing(
+            sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)
+        ) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise JournalError(f"{file} cannot be read as a journal: {error}") from None

@@ -18,7 +18,7 @@ def serve(database: Path, grpc: tuple[str, int], http: tuple[str, int]) -> None:
     """Serve until SIGINT or SIGTERM; print one line with ``ready`` when every port answers.
 
     Raises:
-        DatabaseInUse, StoreError, PortInUse, OSError, sqlite3.Error: it cannot start.
+        DatabaseInUse, StoreError, JournalError, PortInUse, OSError, sqlite3.Error: it cannot start.
     """
     stopping = threading.Event()
 

@@ -62,8 +62,12 @@ class Store:
         except duckdb.Error as error:
             first_line = str(error).splitlines()[0]
             raise StoreError(f"{path} cannot be opened as a DuckDB file: {first_line}") from None
+        try:
+            self._check_ours(path)
+        except StoreError:
+            self.close()
+            raise
         path.chmod(0o600)
-        self._check_ours(path)
         self._create()
         # Not in the configuration: DuckDB then refuses the temp_directory beside it.
         self._connection.execute(
@@ -74,17 +78,19 @@ class Store:
         self._refresh_prices()
 
     def _check_ours(self, path: Path) -> None:
-        tables = {name for (name,) in self._rows("SELECT table_name FROM duckdb_tables()")}
-        if not tables:
+        if not self._rows(
+            "SELECT 1 FROM duckdb_tables() UNION ALL SELECT 1 FROM duckdb_views() WHERE NOT internal"
+        ):
             return
-        if "meta" not in tables or "spans" not in tables:
-            self.close()
+        try:
+            ((found,),) = self._rows("SELECT max(value) FROM meta WHERE key = 'schema_version'")
+        except duckdb.Error:
+            found = None
+        if found is None:
             raise StoreError(
                 f"{path} is a DuckDB file of something else (no tupletrace tables); name another --db"
             )
-        ((found,),) = self._rows("SELECT max(value) FROM meta WHERE key = 'schema_version'")
         if found != SCHEMA_VERSION:
-            self.close()
             raise StoreError(
                 f"{path} has schema version {found}, this tupletrace knows {SCHEMA_VERSION}: "
                 "upgrade tupletrace, or name another --db"
