@@ -73,6 +73,16 @@ class Answer:
         invocation.attributes.update(self.openai)
 
 
+def reports(raw: Any) -> bool:
+    """Tell whether a chunk from the provider holds more than text; asked of every one, so it is quick."""
+    if raw is None:
+        return False
+    if field(raw, "usage") is not None:
+        return True
+    choices = field(raw, "choices")
+    return bool(choices) and field(choices[0], "finish_reason") is not None
+
+
 def _usage(usage: Any) -> dict[str, int]:
     """Return the counts that are reported, under our names; input includes what was cached."""
     inputs = field(usage, "prompt_tokens_details") or field(usage, "input_tokens_details")

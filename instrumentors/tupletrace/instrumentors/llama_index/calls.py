@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -35,7 +35,9 @@ InvocationT = TypeVar("InvocationT", bound=Invocation)
 
 
 class Scope:
-    """A context made current, until ``leave`` (once)."""
+    """A context made current, until ``leave`` (once) or the end of the block."""
+
+    __slots__ = ("_marker", "_token")
 
     def __init__(self, context: Context) -> None:
         self._marker = _entered.set(None)
@@ -49,15 +51,11 @@ class Scope:
             return
         detach(self._token)
 
+    def __enter__(self) -> None:
+        return None
 
-@contextlib.contextmanager
-def current(context: Context) -> Generator[None]:
-    """Make a context current inside the block."""
-    scope = Scope(context)
-    try:
-        yield
-    finally:
-        scope.leave()
+    def __exit__(self, *raised: object) -> None:
+        self.leave()
 
 
 class Call(Generic[InvocationT]):

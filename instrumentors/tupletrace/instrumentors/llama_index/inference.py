@@ -10,7 +10,7 @@ from opentelemetry.util.genai.invocation import InferenceInvocation
 
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import write_tools
-from tupletrace.instrumentors.llama_index.answers import Answer
+from tupletrace.instrumentors.llama_index.answers import Answer, reports
 from tupletrace.instrumentors.llama_index.calls import Call, around
 from tupletrace.instrumentors.llama_index.content import as_input, as_output, as_tool_definitions
 from tupletrace.instrumentors.llama_index.hooks import Family
@@ -113,10 +113,7 @@ class LLMCall(Call[InferenceInvocation]):
     def chunk(self, chunk: Any) -> None:
         """Take a chunk that reports something; most only add to the text, which the last one holds."""
         self.invocation.record_stream_chunk()
-        raw = getattr(chunk, "raw", None)
-        choices = getattr(raw, "choices", None)
-        usual = choices and choices[0].finish_reason is None and getattr(raw, "usage", None) is None
-        if self._last is None or not usual:
+        if self._last is None or reports(getattr(chunk, "raw", None)):
             self._answer.take(chunk)
         self._last = chunk
 

@@ -83,4 +83,7 @@ def request_settings(model: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def field(holder: Any, name: str) -> Any:
     """Return a field of an answer, be it an object or a dictionary."""
-    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+    # Asked of every chunk: nearly always a dictionary or an object, and the check for any mapping is slow.
+    if type(holder) is dict or isinstance(holder, Mapping):
+        return holder.get(name)
+    return getattr(holder, name, None)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from opentelemetry.util.genai.stream import AsyncStreamWrapper, SyncStreamWrapper
 
 from tupletrace.instrumentors.firewall import guard
-from tupletrace.instrumentors.llama_index.calls import current
+from tupletrace.instrumentors.llama_index.calls import Scope
 
 
 class Streamed(Protocol):
@@ -28,7 +28,7 @@ class _Chunks:
     _self_call: Streamed
 
     def _execution_context(self) -> AbstractContextManager[None]:
-        return current(self._self_call.invocation.context)
+        return Scope(self._self_call.invocation.context)
 
     def _process_chunk(self, chunk: Any) -> None:
         with guard(f"{self._self_call.what} chunk"):
