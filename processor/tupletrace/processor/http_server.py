@@ -31,6 +31,11 @@ Answer = Callable[[str, query.Parameters], pa.Table]
 
 
 class _TooLarge(ValueError):
+    def __init__(self) -> None:
+        super().__init__(f"a request may have {MAX_REQUEST_BYTES} bytes, uncompressed")
+
+
+class _UnknownEncoding(ValueError):
     pass
 
 
@@ -99,8 +104,11 @@ async def _export(receiver: Receiver, request: Request) -> Response:
         accepted = await run_in_threadpool(receiver.accept, signal, body)
         if accepted.durable is not None:
             await asyncio.wrap_future(accepted.durable)
-    except _TooLarge:
-        return _status(413, _INVALID_ARGUMENT, f"a request may have {MAX_REQUEST_BYTES} bytes, uncompressed")
+    except _TooLarge as error:
+        # Nobody reads the rest.
+        return _status(413, _INVALID_ARGUMENT, str(error), {"Connection": "close"})
+    except _UnknownEncoding as error:
+        return _status(415, _INVALID_ARGUMENT, str(error))
     except (wire.MalformedRequest, zlib.error) as error:
         return _status(400, _INVALID_ARGUMENT, str(error))
     except JournalError as error:
@@ -113,11 +121,12 @@ async def _export(receiver: Receiver, request: Request) -> Response:
 async def _body(request: Request) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
-        raise wire.MalformedRequest(f"content-encoding {encoding} is not understood; send gzip or none")
+        raise _UnknownEncoding(f"content-encoding {encoding} is not understood; send gzip or none")
     parts: list[bytes] = []
-    size = 0
+    size, begun = 0, False
     inflater = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
     async for chunk in request.stream():
+        begun |= bool(chunk)
         while chunk:
             part, chunk = (chunk, b"") if inflater is None else _inflate(inflater, chunk)
             size += len(part)
@@ -127,7 +136,7 @@ async def _body(request: Request) -> bytes:
             if inflater is not None and inflater.eof and chunk:
                 # A gzip body may have several members.
                 inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    if inflater is not None and size and not inflater.eof:
+    if inflater is not None and begun and not inflater.eof:
         raise wire.MalformedRequest("the gzip body ends too early")
     return b"".join(parts)
 
@@ -146,11 +155,13 @@ async def _sql(answer: Answer, request: Request) -> Response:
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         return JSONResponse({"error": 'send application/json: {"sql": "SELECT ...", "params": []}'}, 415)
     try:
-        asked = json.loads(await request.body())
+        asked = json.loads(await _body(request))
         sql, parameters = asked["sql"], asked.get("params")
-        if not isinstance(sql, str):
+        if not isinstance(sql, str) or not isinstance(parameters, list | dict | None):
             raise TypeError
-    except (ValueError, KeyError, TypeError):
+    except (_TooLarge, ClientDisconnect) as error:
+        return JSONResponse({"error": str(error)}, 413, {"Connection": "close"})
+    except (ValueError, KeyError, TypeError, RecursionError, zlib.error):
         return JSONResponse({"error": 'the body is {"sql": "SELECT ...", "params": []}'}, 400)
     try:
         table = await run_in_threadpool(answer, sql, parameters)

@@ -100,13 +100,14 @@ def run(
     started = time.monotonic()
     timer.start()
     try:
+        sql.encode()  # lone surrogates end here
         check(cursor, sql)
         cursor.execute("BEGIN TRANSACTION READ ONLY")
         return cursor.sql(sql, params=parameters or None).to_arrow_table()
     except duckdb.InterruptException:
         took = time.monotonic() - started
         raise SqlFailed(f"the query was stopped after {took:.3g} s; the limit is {seconds:g} s") from None
-    except (duckdb.Error, RuntimeError) as error:
+    except (duckdb.Error, RuntimeError, UnicodeEncodeError) as error:
         raise SqlFailed(str(error).strip()) from None
     finally:
         timer.cancel()
