@@ -112,8 +112,17 @@ def endpoint() -> Endpoint:
     return Endpoint()
 
 
+CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+
 @pytest.fixture
-def instrumented(tracer_provider: TracerProvider) -> Iterator[LlamaIndexInstrumentor]:
+def content(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set whether content is captured: not at all, unless a test is parametrized with another mode."""
+    monkeypatch.setenv(CAPTURE, getattr(request, "param", "NO_CONTENT"))
+
+
+@pytest.fixture
+def instrumented(content: None, tracer_provider: TracerProvider) -> Iterator[LlamaIndexInstrumentor]:
     """The instrumentor at work, for the test's duration."""
     instrumentor = LlamaIndexInstrumentor()
     instrumentor.instrument(tracer_provider=tracer_provider)

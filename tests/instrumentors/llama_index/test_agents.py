@@ -1,6 +1,7 @@
 """Agents and workflows: each turn and tool knows its agent, its place in the run, and its parent."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -114,6 +115,30 @@ def test_a_tool_span_has_the_models_call_id_and_no_content(llm: Any, named: Any)
         "tupletrace.graph.node": "call_tool",
         STEP: 1,
     }
+
+
+@pytest.mark.usefixtures("asks_both")
+@pytest.mark.parametrize("content", ["SPAN_ONLY"], indirect=True)
+def test_an_agents_spans_hold_content_where_the_environment_asks(llm: Any, named: Any) -> None:
+    ask(agent(llm()))
+
+    (run,), (tool,), (_, last) = named("invoke_agent"), named("execute_tool weather"), named("chat")
+    assert "Weather and time?" in run.attributes["gen_ai.input.messages"]
+    assert "Sunny at noon" in run.attributes["gen_ai.output.messages"]
+    assert tool.attributes["gen_ai.tool.call.arguments"] == '{"city":"Paris"}'
+    assert tool.attributes["gen_ai.tool.call.result"] == "Sunny in Paris"
+    parts = [
+        part for message in json.loads(last.attributes["gen_ai.input.messages"]) for part in message["parts"]
+    ]
+    assert [part["type"] for part in parts] == [
+        "text",
+        "text",
+        "tool_call",
+        "tool_call",
+        "tool_call_response",
+        "tool_call_response",
+    ]
+    assert '"name":"weather"' in last.attributes["gen_ai.tool.definitions"]
 
 
 @pytest.mark.usefixtures("asks_both")

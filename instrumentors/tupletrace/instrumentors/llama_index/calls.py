@@ -69,6 +69,11 @@ class Call(Generic[InvocationT]):
             invocation.attributes[names.ROUTE] = route
         self._scope: Scope | None = Scope(invocation.context)
 
+    @property
+    def text_on_span(self) -> bool:
+        """Whether content may go where util-genai does not put it: not if it is for events alone."""
+        return getattr(self.invocation, "_should_capture_content_on_span", False)
+
     def read(self, result: Any) -> None:
         """Take from the result what the span says about it."""
 
@@ -95,7 +100,7 @@ class Call(Generic[InvocationT]):
         if isinstance(error, str):
             return Error(message=None, type=error)
         message = None
-        if self.invocation.should_capture_content:
+        if self.text_on_span:
             with contextlib.suppress(Exception):
                 message = str(error)
         kind = getattr(error, "_gen_ai_error_type", None) or fq_exception_type(error)

@@ -72,10 +72,9 @@ class RetrieverCall(Call[RetrievalInvocation]):
 
     def read(self, result: Any) -> None:
         """Take ids and scores of the documents; their text where content may be captured."""
-        with_text = self.invocation.should_capture_content
         # An iterator is the user's to read.
         if isinstance(result, list | tuple):
-            documents = [_document(node, with_text) for node in result]
+            documents = [_document(node, self.text_on_span) for node in result]
             self.invocation.attributes[names.RETRIEVAL_DOCUMENTS] = json.dumps(documents, ensure_ascii=False)
 
 
