@@ -5,40 +5,19 @@ Both sides use it, so that the processor reaches the same identity from another 
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-_MONTHS: Final = (
-    "Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?"
-    "|Sep(?:t(?:ember)?)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?"
-)
-_DAYS: Final = (
-    "Mon(?:day)?|Tue(?:s(?:day)?)?|Wed(?:nesday)?|Thu(?:rs(?:day)?)?|Fri(?:day)?|Sat(?:urday)?|Sun(?:day)?"
-)
-_VOLATILE: Final = re.compile(
-    rf"""
-      [\w.+-]+@[\w-]+\.[\w.-]+                                   # e-mail address
-    | \b[0-9a-fA-F]{{8}}-(?:[0-9a-fA-F]{{4}}-){{3}}[0-9a-fA-F]{{12}}\b   # UUID
-    | \b(?=\w*\d)(?=\w*[A-Za-z])\w{{8,}}\b                       # mixed id: req_8f3a91c2
-    | (?:\b(?:{_DAYS})\b,?\s+)?\b(?:{_MONTHS})\b\.?\s+\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s+\d{{4}})?
-    | (?:\b(?:{_DAYS})\b,?\s+)?\b\d{{1,2}}(?:st|nd|rd|th)?\s+(?:of\s+)?(?:{_MONTHS})\b\.?(?:,?\s+\d{{4}})?
-    | \b(?:{_DAYS})\b(?=,?\s+\d)                                 # weekday before a numeric date
-    | \d[\d.,:/TZ+-]*                                            # number, date, time, version
-    """,
-    re.VERBOSE,
-)
+from tupletrace.semconv.masking import mask_volatile as mask_volatile
+
+_SECRETS: Final = ("authorization", "headers")
+"""Of an MCP server's definition: what opens it does not identify it, and changes by the hour."""
 
 
 def fingerprint(kind: str, value: Any) -> str:
     """Return ``kind-xxxxxxxxxxxx`` for any JSON-like value; key order does not matter."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
     return f"{kind}-{hashlib.sha256(canonical.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
-
-
-def mask_volatile(text: str) -> str:
-    """Replace what changes between two renderings of one prompt (dates, numbers, ids, addresses) by ``#``."""
-    return _VOLATILE.sub("#", text)
 
 
 def template_version(messages: Iterable[tuple[str, str]], template_format: str) -> str:
@@ -62,8 +41,8 @@ def tool_signature(definition: Mapping[str, Any]) -> dict[str, Any]:
     body: Mapping[str, Any] = function if isinstance(function, Mapping) else definition
     name = body.get("name")
     if not name:
-        return dict(definition)
-    schema = body.get("parameters") or body.get("input_schema") or body.get("format")
+        return {key: value for key, value in definition.items() if key not in _SECRETS}
+    schema = body.get("parameters") or body.get("input_schema") or body.get("format") or body.get("tools")
     return {"name": name, "description": body.get("description") or "", "parameters": schema or {}}
 
 
@@ -71,7 +50,7 @@ def tools_identity(definitions: Iterable[Mapping[str, Any]]) -> tuple[list[str],
     """Return (sorted tool names, version); the order of tools and of keys does not change the version."""
     signatures = [tool_signature(definition) for definition in definitions]
     canonical = sorted(json.dumps(s, sort_keys=True, ensure_ascii=False, default=str) for s in signatures)
-    names = sorted(str(s.get("name") or s.get("type")) for s in signatures)
+    names = sorted(str(s.get("name") or s.get("server_label") or s.get("type")) for s in signatures)
     return names, fingerprint("tools", canonical)
 
 

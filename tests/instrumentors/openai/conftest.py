@@ -27,11 +27,13 @@ class Provider:
     requests: list[Any] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
     """Pieces of a stream that the client has asked for."""
+    http: Any = http
+    """The HTTP library of the installed client."""
 
     def answers_json(self, body: Any, status: int = 200, **headers: str) -> None:
         self.answers.append(lambda _: http.Response(status, json=body, headers=headers))
 
-    def answers_stream(self, events: Iterable[Any], *, breaks: bool = False, encoding: str = "") -> None:
+    def answers_stream(self, events: Iterable[Any], *, breaks: bool = False) -> None:
         """Answer with server-sent events, sent one by one as they are read."""
         pieces = [event_bytes(event) for event in events]
 
@@ -48,11 +50,11 @@ class Provider:
         headers = {"content-type": "text/event-stream"}
         self.answers.append(lambda _: http.Response(200, content=body, headers=headers))
 
-    def fails(self, error: Exception) -> None:
-        """Let the connection fail."""
+    def refuses(self) -> None:
+        """Let no connection come about."""
 
         def answer(_: bool) -> Any:
-            raise error
+            raise http.ConnectError("nobody there")
 
         self.answers.append(answer)
 

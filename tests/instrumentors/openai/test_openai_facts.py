@@ -392,7 +392,7 @@ def test_an_http_error_is_the_span_s_error_and_says_nothing_of_the_content(
 
 
 def test_a_connection_that_fails_is_the_span_s_error(provider: Any, program: Any, span: Any) -> None:
-    provider.fails(ConnectionRefusedError("nobody there"))
+    provider.refuses()
 
     with pytest.raises(openai.APIConnectionError):
         program.call("embeddings.create", model="m", input="text")

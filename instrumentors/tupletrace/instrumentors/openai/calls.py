@@ -50,7 +50,7 @@ def synchronous(telemetry: TelemetryHandler, endpoint: Endpoint) -> Wrapper:
 
 
 def asynchronous(telemetry: TelemetryHandler, endpoint: Endpoint) -> Wrapper:
-    """Return the wrapper of a coroutine function; its caller is read at once, its span starts when awaited."""
+    """Return the wrapper of a coroutine function; caller and prompt are read before it is awaited."""
 
     def wrapper(
         wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
