@@ -29,7 +29,7 @@ class Client(BaseChatModel):
     """A chat model that calls a client which is instrumented, too, and asks which span is current."""
 
     telemetry: Any = None
-    seen: list[Any] = []
+    seen: Any = None
     raises: Any = None
 
     @property
