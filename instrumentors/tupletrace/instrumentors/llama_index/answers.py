@@ -16,6 +16,15 @@ _OUTPUT: Final = (
     "candidates_token_count",
     "eval_count",
 )
+_FINISH_REASONS: Final[Mapping[str, str]] = {
+    "end_turn": "stop",
+    "function_call": "tool_call",
+    "max_tokens": "length",
+    "stop_sequence": "stop",
+    "tool_calls": "tool_call",
+    "tool_use": "tool_call",
+}
+"""A provider's word -> the conventions'."""
 
 
 class Answer:
@@ -52,9 +61,9 @@ class Answer:
         for position, choice in enumerate(_items(field(raw, "choices"))):
             reason = _text(field(choice, "finish_reason"))
             if reason is not None:
-                self.finish_reasons[field(choice, "index") or position] = reason
+                self.finish_reasons[field(choice, "index") or position] = _FINISH_REASONS.get(reason, reason)
         if (reason := _text(field(raw, "stop_reason")) or _text(field(raw, "done_reason"))) is not None:
-            self.finish_reasons[0] = reason
+            self.finish_reasons[0] = _FINISH_REASONS.get(reason, reason)
         usage = field(raw, "usage") or field(raw, "usage_metadata") or field(field(raw, "message"), "usage")
         self.usage.update(_usage(usage if usage is not None else raw))
 
