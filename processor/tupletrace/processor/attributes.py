@@ -2,20 +2,25 @@
 
 import base64
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
+
+from tupletrace.processor import wire
 
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
 
+_RECURSIVE: Final = ("array_value", "kvlist_value")
+_MAX_DEPTH: Final = 32
+"""Arrays and maps in one another; what is deeper, or cannot be read, stays the base64 of its bytes."""
 Indices = npt.NDArray[np.int64]
 
 
@@ -39,35 +44,45 @@ def list_offsets(rows: Indices, count: int) -> pa.Array:
     return pa.array(np.concatenate(([0], np.cumsum(counts))), pa.int32())
 
 
-def _plain(value: AnyValue) -> Any:
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """Return an ``AnyValue`` as JSON has it; doubles that JSON lacks have the names that OTLP gives them."""
     kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_plain(item) for item in value.array_value.values]
-    if kind == "kvlist_value":
-        return {pair.key: _plain(pair.value) for pair in value.kvlist_value.values}
+    found: Any = getattr(value, kind) if kind else None
+    if kind == "string_value":
+        return found.decode("utf-8", "replace")
     if kind == "bytes_value":
-        return base64.b64encode(value.bytes_value).decode()
-    return getattr(value, kind) if kind else None
+        return _base64(found)
+    if kind in _RECURSIVE:
+        return _nested(found, kind, depth + 1)
+    if isinstance(found, float) and not math.isfinite(found):
+        return "NaN" if math.isnan(found) else "Infinity" if found > 0 else "-Infinity"
+    return found
 
 
-def _json(raw: bytes | None, kind: type[ArrayValue] | type[KeyValueList]) -> str | None:
-    if raw is None:
-        return None
+def _nested(raw: bytes, kind: str, depth: int) -> Any:
     try:
-        message = kind.FromString(raw)
+        if depth > _MAX_DEPTH:
+            return _base64(raw)
+        if kind == "array_value":
+            return [_plain(item, depth) for item in wire.ArrayValue.FromString(raw).values]
+        pairs = wire.KeyValueList.FromString(raw).values
+        return {pair.key.decode("utf-8", "replace"): _plain(pair.value, depth) for pair in pairs}
     except DecodeError:
-        return None
-    wrapped = (
-        AnyValue(array_value=message) if isinstance(message, ArrayValue) else AnyValue(kvlist_value=message)
-    )
-    return json.dumps(_plain(wrapped), ensure_ascii=False)
+        return _base64(raw)
 
 
-def _recursive_text(binary: pa.Array, kind: type[ArrayValue] | type[KeyValueList]) -> pa.Array:
+def _recursive_text(binary: pa.Array, kind: str) -> pa.Array:
     # Arrays repeat (`["stop"]`): each distinct one is decoded once.
     encoded = binary.dictionary_encode()
-    distinct = pa.array([_json(raw, kind) for raw in encoded.dictionary.to_pylist()], pa.string())
-    return distinct.take(encoded.indices)
+    distinct = [
+        None if raw is None else json.dumps(_nested(raw, kind, 1), ensure_ascii=False)
+        for raw in encoded.dictionary.to_pylist()
+    ]
+    return pa.array(distinct, pa.string()).take(encoded.indices)
 
 
 def value_text(values: pa.Array) -> pa.Array:
@@ -77,13 +92,13 @@ def value_text(values: pa.Array) -> pa.Array:
         column = pc.struct_field(values, scalar)
         if column.null_count < len(column):
             parts.append(column.cast(pa.string()))
-    for field, kind in (("array_value", ArrayValue), ("kvlist_value", KeyValueList)):
-        column = pc.struct_field(values, field)
+    for kind in _RECURSIVE:
+        column = pc.struct_field(values, kind)
         if column.null_count < len(column):
             parts.append(_recursive_text(column, kind))
     raw = pc.struct_field(values, "bytes_value")
     if raw.null_count < len(raw):
-        encoded = [None if b is None else base64.b64encode(b).decode() for b in raw.to_pylist()]
+        encoded = [None if b is None else _base64(b) for b in raw.to_pylist()]
         parts.append(pa.array(encoded, pa.string()))
     return pc.coalesce(*parts) if len(parts) > 1 else parts[0]
 

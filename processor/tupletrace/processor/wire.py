@@ -11,6 +11,7 @@ import pyarrow as pa
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
@@ -54,10 +55,14 @@ def _add(pool: DescriptorPool, file: FileDescriptor, added: set[str]) -> None:
     pool.Add(proto)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _handlers() -> dict[str, Any]:
+def _loosened() -> DescriptorPool:
     pool, added = DescriptorPool(), set[str]()
     for request in _REQUESTS.values():
         _add(pool, request.file, added)
+    return pool
+
+
+def _handlers(pool: DescriptorPool) -> dict[str, Any]:
     loosened = {
         signal: pool.FindMessageTypeByName(request.full_name) for signal, request in _REQUESTS.items()
     }
@@ -65,7 +70,11 @@ def _handlers() -> dict[str, Any]:
     return {signal: ptars_pool.get_for_message(request) for signal, request in loosened.items()}
 
 
-_HANDLERS: Final = _handlers()
+_POOL: Final = _loosened()
+_HANDLERS: Final = _handlers(_POOL)
+ArrayValue: Any = GetMessageClass(_POOL.FindMessageTypeByName("opentelemetry.proto.common.v1.ArrayValue"))
+KeyValueList: Any = GetMessageClass(_POOL.FindMessageTypeByName("opentelemetry.proto.common.v1.KeyValueList"))
+"""What the loosened fields hold, by the same descriptors: one level of it at a time."""
 
 
 def parse(signal: str, bodies: list[bytes]) -> pa.RecordBatch:
