@@ -4,11 +4,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 os.environ["TUPLETRACE_RAISE_ERRORS"] = "1"
+# A deadline measures the machine and its other tenants.
+settings.register_profile("tupletrace", deadline=None)
+settings.load_profile("tupletrace")
 
 
 @pytest.fixture

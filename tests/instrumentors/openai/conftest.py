@@ -112,6 +112,10 @@ class Program:
         """Call, and read the stream to its end."""
         return list(attrgetter(method)(self.client)(**kwargs))
 
+    def read_raw(self, method: str, **kwargs: Any) -> list[Any]:
+        """Call for a raw response, and read its stream to the end."""
+        return list(attrgetter(method)(self.client)(**kwargs).parse())
+
     def read_helper(self, method: str, reads: int | None = None, **kwargs: Any) -> None:
         """Read a ``.stream()`` helper to its end, or leave it after some events."""
         with attrgetter(method)(self.client)(**kwargs) as stream:
@@ -133,6 +137,13 @@ class AsyncProgram(Program):
 
     def read(self, method: str, **kwargs: Any) -> list[Any]:
         return asyncio.run(self._read(method, kwargs))
+
+    def read_raw(self, method: str, **kwargs: Any) -> list[Any]:
+        async def read() -> list[Any]:
+            raw = await attrgetter(method)(self.client)(**kwargs)
+            return [chunk async for chunk in raw.parse()]
+
+        return asyncio.run(read())
 
     def read_helper(self, method: str, reads: int | None = None, **kwargs: Any) -> None:
         async def read() -> None:

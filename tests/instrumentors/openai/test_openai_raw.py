@@ -49,9 +49,7 @@ def test_a_raw_error_is_raised_and_is_the_span_s_error(provider: Any, program: A
     assert facts()["http.response.status_code"] == 404
 
 
-def test_a_body_that_is_no_json_ends_the_span_without_facts(
-    provider: Any, program: Any, span: Any
-) -> None:
+def test_a_body_that_is_no_json_ends_the_span_without_facts(provider: Any, program: Any, span: Any) -> None:
     provider.answers_json("<html>")
 
     program.call(CREATE, **CHAT)

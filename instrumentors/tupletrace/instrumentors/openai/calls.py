@@ -57,7 +57,10 @@ def asynchronous(telemetry: TelemetryHandler, endpoint: Endpoint) -> Wrapper:
     ) -> Any:
         # First of all, as without us: missing arguments are refused before anything is awaited.
         coroutine = wrapped(*args, **kwargs)
-        return _awaited(Call(telemetry, endpoint, instance, kwargs), coroutine)
+        awaited = _awaited(Call(telemetry, endpoint, instance, kwargs), coroutine)
+        # Tasks and warnings name their coroutine.
+        awaited.__qualname__ = getattr(coroutine, "__qualname__", awaited.__qualname__)
+        return awaited
 
     return wrapper
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from openai import BaseModel
 from opentelemetry.util.genai.types import (
     CompactionPart,
     MessagePart,
@@ -44,6 +45,7 @@ def _assistant_parts(kind: str, item: Any) -> list[MessagePart]:
     if kind == "compaction":
         return [CompactionPart(text(field(item, "id")))]
     if kind.endswith("_call"):
-        call = object_to_any_value(item)
-        return [ServerToolCallPart(name or kind.removesuffix("_call"), call, text(field(item, "id")))]
+        call = item.to_dict() if isinstance(item, BaseModel) else item
+        name = name or kind.removesuffix("_call")
+        return [ServerToolCallPart(name, object_to_any_value(call), text(field(item, "id")))]
     return []
