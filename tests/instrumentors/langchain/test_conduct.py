@@ -213,8 +213,7 @@ def test_a_cancelled_run_ends_its_spans_and_stays_cancelled(trace: Any, model: M
 
     sleeping = Sleeping(messages=iter(()))
     made = StateGraph(dict)
-    made.add_node("ask", lambda state: None)
-    made.nodes["ask"].runnable = RunnableLambda(lambda state: None, afunc=sleep)
+    made.add_node("ask", RunnableLambda(lambda state: None, afunc=sleep))
     made.add_edge(START, "ask")
     runnable, asked = {
         "model": (sleeping, "Hi"),

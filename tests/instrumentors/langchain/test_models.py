@@ -140,6 +140,22 @@ def test_the_client_inside_adds_what_the_framework_leaves_out_but_no_span(
     assert set(client.seen) == {trace.one("chat").context.span_id}
 
 
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["stream_events", "astream_events"])
+@pytest.mark.filterwarnings("ignore")
+def test_events_of_the_newest_protocol_come_from_one_inference_too(
+    trace: Any, client: Client, asynchronous: bool
+) -> None:
+    async def later() -> str:
+        return (await (await client.astream_events("Hi", version="v3"))).text
+
+    answer = asyncio.run(later()) if asynchronous else client.stream_events("Hi", version="v3").output.text
+
+    assert answer == "done"
+    assert trace.tree() == ["chat"]
+    assert trace.facts("chat")["gen_ai.response.time_to_first_chunk"] > 0
+    assert set(client.seen) == {trace.one("chat").context.span_id}
+
+
 def test_counts_that_a_service_tier_prefixes_are_understood(trace: Any, model: Make) -> None:
     usage = {
         "input_tokens": 90,

@@ -1,6 +1,8 @@
 """Prompts: which template, in which version, a model call was given, however the template was rendered."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -336,3 +338,25 @@ def test_variables_of_a_prompt_are_content(
     instrumentor.instrument(tracer_provider=tracer_provider)
     (template | model()).invoke(ASKED)
     assert dict(trace.all("chat")[1].attributes)["gen_ai.prompt.variable.who"] == "kind"
+
+
+def test_no_message_and_no_variable_is_kept_once_the_call_is_over(
+    trace: Any, model: Make, instrumentor: Any, tracer_provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Payload(str):
+        """A variable that can be watched."""
+
+        __slots__ = ("__weakref__",)
+
+    instrumentor.uninstrument()
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
+    instrumentor.instrument(tracer_provider=tracer_provider)
+    asked = Payload("How are you?")
+    watched = weakref.ref(asked)
+    (ChatPromptTemplate.from_messages(MESSAGES) | model()).invoke({"who": "kind", "question": asked})
+    model().invoke(PromptTemplate.from_template("{text}").format(text=asked))
+
+    del asked
+    trace.clear()
+    gc.collect()
+    assert watched() is None

@@ -16,6 +16,12 @@ from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.renders import Renders
 
 _HOOKS: Final = "langchain_core.tracers.context"
+_CONFIG_CONTEXTS: Final = (
+    "langchain_core.runnables.config",
+    "langchain_core.runnables.base",
+    "langchain_core.runnables.fallbacks",
+    "langgraph._internal._runnable",
+)
 _TEMPLATES: Final = {
     "langchain_core.prompts.chat": ("BaseChatPromptTemplate", "ChatPromptTemplate"),
     "langchain_core.prompts.few_shot": ("FewShotPromptTemplate", "FewShotChatMessagePromptTemplate"),
@@ -79,7 +85,8 @@ class LangChainInstrumentor(Instrumentor):
 def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
     models = {"stream": calls.stream("model"), "astream": calls.astream("model")}
     return {
-        "langchain_core.runnables.config": {"_set_config_context": calls.config_context},
+        # Before langchain-core 0.3.50 these modules had names of their own for it.
+        **{module: {"_set_config_context": calls.config_context} for module in _CONFIG_CONTEXTS},
         "langchain_core.language_models.chat_models": {
             **{f"BaseChatModel.{name}": wrapper for name, wrapper in models.items()},
             "BaseChatModel._generate_with_cache": calls.generate,
@@ -96,8 +103,11 @@ def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
             "BaseRetriever.invoke": calls.retrieve,
             "BaseRetriever.ainvoke": calls.aretrieve,
         },
-        "langchain_core.tools.base": {"BaseTool.run": calls.tool, "BaseTool.arun": calls.atool},
-        "langgraph._internal._runnable": {"_set_config_context": calls.config_context},
+        "langchain_core.tools.base": {
+            "BaseTool.run": calls.tool,
+            "BaseTool.arun": calls.atool,
+            "_set_config_context": calls.config_context,
+        },
         "langgraph.pregel.main": {
             "Pregel.stream": calls.stream("graph"),
             "Pregel.astream": calls.astream("graph"),

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from opentelemetry.context import attach, get_value
@@ -16,6 +16,8 @@ from tupletrace.instrumentors.langchain.scope import InScope, Scope, aiterate, i
 Call = Callable[..., Any]
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
+_CONVERSATION: Final = ("thread_id", "session_id")
+"""What LangGraph and ``RunnableWithMessageHistory`` call a conversation."""
 
 
 class Calls:
@@ -147,10 +149,11 @@ class Calls:
         run = self._recorder.runs.get(parent_id(config))
         if run is None:
             return
-        thread = (config.get("configurable") or {}).get("thread_id")
-        if thread and run.conversation is None:
+        if run.conversation is None:
             # LangChain tells handlers of a plain chain nothing of `configurable`.
-            run.conversation = str(thread)
+            configurable = config.get("configurable") or {}
+            thread = next((configurable[key] for key in _CONVERSATION if configurable.get(key)), None)
+            run.conversation = str(thread) if thread else None
         if get_value(RUN) is not run.owner:
             attach(run.context)
 

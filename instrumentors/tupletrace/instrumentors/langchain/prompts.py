@@ -27,6 +27,7 @@ class Rendering:
     needed: frozenset[int]
     """Messages that were there before, all of which must be found: others may hold some of them, too."""
     variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Content, kept only where it is wanted and only as long as the messages live."""
 
 
 class Renderings:
@@ -46,7 +47,7 @@ class Renderings:
         order = next(self._order)
         if isinstance(produced, str):
             with self._lock:
-                _put(self._texts, hash(produced), Rendering(prompt, order, frozenset(), variables))
+                _put(self._texts, hash(produced), Rendering(prompt, order, frozenset()))
             return
         had = {id(message) for message in given}
         made = [message for message in produced if id(message) not in had]
@@ -55,7 +56,7 @@ class Renderings:
         memory = self._made if made else self._passed_on
         with self._lock:
             for message in made or produced:
-                _put(memory, id(message), (weakref.ref(message), rendering))
+                _put(memory, id(message), (_reference(memory, message), rendering))
 
     def find(self, messages: Sequence[Any]) -> Rendering | None:
         """Return the latest rendering that any of these messages (or strings) came from."""
@@ -72,6 +73,12 @@ class Renderings:
         content = message if isinstance(message, str) else message.content
         if isinstance(content, str) and (rendering := self._texts.get(hash(content))) is not None:
             yield rendering
+
+
+def _reference(memory: OrderedDict[int, Any], message: Any) -> weakref.ref[Any]:
+    key = id(message)
+    # No lock: it runs wherever the message dies, also while this thread holds it.
+    return weakref.ref(message, lambda _: memory.pop(key, None))
 
 
 def _put(memory: OrderedDict[int, Any], key: int, value: Any) -> None:
