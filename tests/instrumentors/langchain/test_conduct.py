@@ -292,6 +292,16 @@ def test_removing_the_callbacks_of_a_run_removes_ours_from_it_no_more_than_its_p
     assert trace.tree() == ["invoke_workflow ask", ["chat"]]
 
 
+def test_nothing_is_recorded_where_instrumentation_is_suppressed(trace: Any, model: Make) -> None:
+    from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+    with suppress_instrumentation():
+        (PROMPT | model()).invoke(ASKED)
+        list(model().stream("Hi"))
+
+    assert trace.spans == []
+
+
 def test_what_was_patched_looks_as_it_did() -> None:
     from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.retrievers import BaseRetriever

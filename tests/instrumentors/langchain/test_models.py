@@ -222,6 +222,24 @@ def test_providers_are_called_as_the_conventions_call_them(
     assert trace.facts("chat m")["gen_ai.provider.name"] == provider
 
 
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"finish_reason": "tool_calls"}, "tool_call"),
+        ({"stop_reason": "max_tokens"}, "length"),
+        ({"stopReason": "end_turn"}, "stop"),
+        ({"finish_reason": "SAFETY"}, "content_filter"),
+        ({"done_reason": "load"}, "load"),
+    ],
+)
+def test_why_a_model_stopped_is_said_in_the_conventions_words(
+    trace: Any, model: Make, metadata: dict[str, str], reason: str
+) -> None:
+    model(AIMessage("x", response_metadata=metadata)).invoke("Hi")
+
+    assert trace.facts("chat")["gen_ai.response.finish_reasons"] == (reason,)
+
+
 def test_tools_offered_have_a_version_that_their_order_does_not_change(trace: Any, model: Make) -> None:
     def add(a: int, b: int) -> int:
         """Add."""

@@ -129,7 +129,7 @@ class Calls:
             return await wrapped(*args, **kwargs)
         theirs = copy.copy(instance)
         theirs.handlers = others
-        managers = await wrapped.__func__(theirs, *args, **kwargs)
+        managers = await theirs.on_llm_start(*args, **kwargs)
         with guard("langchain on_llm_start"):
             serialized, prompts = args[:2]
             details = {key: value for key, value in kwargs.items() if key != "run_id"}
@@ -157,6 +157,7 @@ class Calls:
         if get_value(RUN) is not run.owner:
             attach(run.context)
 
+    @guard("langchain model call")
     def _model_run(self, args: Args, kwargs: Kwargs) -> Run | None:
         managers = (
             kwargs.get("run_manager") or kwargs.get("run_managers") or (args[2] if len(args) > 2 else None)
@@ -175,6 +176,8 @@ class Calls:
 
     @guard("langchain retrieval")
     def _retrieval(self, retriever: Any, args: Args, kwargs: Kwargs) -> Run | None:
+        if not self._recorder.listening:
+            return None
         config = (args[1] if len(args) > 1 else kwargs.get("config")) or {}
         given = {key: value for key, value in kwargs.items() if key not in ("input", "config", "run_id")}
         name = config.get("run_name") or retriever.get_name()

@@ -47,7 +47,7 @@ class Handler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Begin a chain, graph, node, prompt or parser."""
-        if self._recorder.active:
+        if self._recorder.listening:
             name = kwargs.get("name") or _class_name(serialized)
             self._recorder.chain(
                 run_id, parent_run_id, name, kwargs.get("run_type"), tags, metadata or {}, inputs
@@ -94,7 +94,7 @@ class Handler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Begin the execution of a tool."""
-        if self._recorder.active:
+        if self._recorder.listening:
             given = input_str if inputs is None else inputs
             call_id = kwargs.get("tool_call_id")
             self._recorder.tool(run_id, parent_run_id, serialized, given, metadata or {}, call_id)
@@ -168,7 +168,7 @@ class Handler(BaseCallbackHandler):
         metadata: dict[str, Any] | None,
         details: dict[str, Any],
     ) -> None:
-        if self._recorder.active:
+        if self._recorder.listening:
             self._recorder.model(run_id, parent_id, operation, serialized, given, metadata or {}, details)
 
     def _first_token(self, run_id: UUID) -> None:

@@ -51,6 +51,18 @@ _SETTINGS: Final = {
 """Invocation parameter of a chat model -> property of the inference invocation."""
 _MODEL: Final = ("model_name", "model", "model_id")
 _FINISH: Final = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+_REASONS: Final = {
+    "content_filtered": "content_filter",
+    "end_turn": "stop",
+    "function_call": "tool_call",
+    "guardrail_intervened": "content_filter",
+    "max_tokens": "length",
+    "safety": "content_filter",
+    "stop_sequence": "stop",
+    "tool_calls": "tool_call",
+    "tool_use": "tool_call",
+}
+"""A provider's word, in lower case -> the conventions'."""
 
 
 def begin(
@@ -105,7 +117,7 @@ def finish(invocation: InferenceInvocation, response: Any) -> None:
     reasons = [
         _first({**info, **answer}, _FINISH) for info, answer in zip(infos, answers or infos, strict=False)
     ]
-    invocation.finish_reasons = [reason for reason in reasons if reason] or None
+    invocation.finish_reasons = [_REASONS.get(one.lower(), one.lower()) for one in reasons if one] or None
     _write_service(invocation, facts)
     usage = getattr(messages[0], "usage_metadata", None) if messages else None
     if usage:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Tracer
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import (
@@ -40,6 +41,11 @@ class Recorder:
         self.runs = Runs()
         self.renderings = prompts.Renderings()
         self.active = True
+
+    @property
+    def listening(self) -> bool:
+        """Whether new runs are recorded: not once uninstrumented, nor where the user suppresses it."""
+        return self.active and is_instrumentation_enabled()
 
     def chain(
         self,
@@ -113,12 +119,13 @@ class Recorder:
             name, tool_type="function", agent_name=run.agent, context=run.context, _attach_to_context=False
         )
         invocation.tool_call_id = call_id
-        if invocation.should_capture_content:
-            invocation.tool_description = tool.get("description")
-            invocation.arguments = as_text(given)
         self._carry(run, invocation)
         self._add(run_id, run)
         self._enter("tool", run)
+        if invocation.should_capture_content:
+            with guard("langchain tool input"):
+                invocation.tool_description = tool.get("description")
+                invocation.arguments = as_text(given)
 
     def retriever(self, retriever: Any, parent_id: UUID | None, name: str, given: Mapping[str, Any]) -> Run:
         """Begin a retrieval, whose run id its callback will tell."""
@@ -219,9 +226,10 @@ class Recorder:
     def _carry_outermost(
         self, run: Run, span: LocalAgentInvocation | WorkflowInvocation, inputs: Any
     ) -> None:
-        if span.should_capture_content:
-            span.input_messages = any_input(inputs)
         self._carry(run, span)
+        if span.should_capture_content:
+            with guard("langchain input"):
+                span.input_messages = any_input(inputs)
 
     def _carry(self, run: Run, span: Span) -> None:
         attributes = span.attributes
