@@ -12,6 +12,7 @@ from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.langchain.recorder import Recorder, finish_retrieval
 from tupletrace.instrumentors.langchain.runs import RUN, Kind, Run
 from tupletrace.instrumentors.langchain.scope import InScope, Scope, aiterate, iterate
+from tupletrace.instrumentors.langchain.starts import Starts
 
 Call = Callable[..., Any]
 Args = tuple[Any, ...]
@@ -25,6 +26,7 @@ class Calls:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._starts = Starts(recorder)
 
     def config_context(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """Place the user's code of a run below its span: LangChain runs it in the copy set here."""
@@ -181,7 +183,7 @@ class Calls:
         config = (args[1] if len(args) > 1 else kwargs.get("config")) or {}
         given = {key: value for key, value in kwargs.items() if key not in ("input", "config", "run_id")}
         name = config.get("run_name") or retriever.get_name()
-        return self._recorder.retriever(retriever, parent_id(config) or ambient_parent_id(), name, given)
+        return self._starts.retriever(retriever, parent_id(config) or ambient_parent_id(), name, given)
 
     @guard("langchain retrieval")
     def _found(self, run: Run, args: Args, kwargs: Kwargs, documents: Any) -> None:

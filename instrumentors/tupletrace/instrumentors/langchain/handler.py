@@ -12,6 +12,7 @@ from opentelemetry.util.genai.invocation import InferenceInvocation
 from tupletrace.instrumentors.firewall import RAISE_ERRORS, guard
 from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.runs import RUN, Run
+from tupletrace.instrumentors.langchain.starts import Starts
 
 
 class Handler(BaseCallbackHandler):
@@ -21,6 +22,7 @@ class Handler(BaseCallbackHandler):
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._starts = Starts(recorder)
         # LangChain swallows what a handler raises; our own tests must not.
         self.raise_error = RAISE_ERRORS in os.environ
 
@@ -49,7 +51,7 @@ class Handler(BaseCallbackHandler):
         """Begin a chain, graph, node, prompt or parser."""
         if self._recorder.listening:
             name = kwargs.get("name") or _class_name(serialized)
-            self._recorder.chain(
+            self._starts.chain(
                 run_id, parent_run_id, name, kwargs.get("run_type"), tags, metadata or {}, inputs
             )
 
@@ -97,7 +99,7 @@ class Handler(BaseCallbackHandler):
         if self._recorder.listening:
             given = input_str if inputs is None else inputs
             call_id = kwargs.get("tool_call_id")
-            self._recorder.tool(run_id, parent_run_id, serialized, given, metadata or {}, call_id)
+            self._starts.tool(run_id, parent_run_id, serialized, given, metadata or {}, call_id)
 
     @guard("langchain on_retriever_start")
     def on_retriever_start(
@@ -169,7 +171,7 @@ class Handler(BaseCallbackHandler):
         details: dict[str, Any],
     ) -> None:
         if self._recorder.listening:
-            self._recorder.model(run_id, parent_id, operation, serialized, given, metadata or {}, details)
+            self._starts.model(run_id, parent_id, operation, serialized, given, metadata or {}, details)
 
     def _first_token(self, run_id: UUID) -> None:
         run = self._recorder.runs.get(run_id)
