@@ -280,20 +280,25 @@ class Database:
     """A store without a journal or a server before it."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.store = Store(path)
         self._seq = self.store.journal_seq
 
-    def insert(self, *bodies: bytes) -> None:
-        """Take raw requests the way that the indexer takes them, in one batch."""
+    def batch(self, *bodies: bytes) -> pa.Table:
+        """Raw requests as the indexer gives them to the store."""
         found = decode.spans(list(bodies))
         seqs = pa.array(range(self._seq + 1, self._seq + 1 + len(bodies)), pa.int64())
         self._seq += len(bodies)
         table = canonical(found).append_column("journal_seq", seqs.take(found.table["request"]))
-        self.store.insert(table.drop_columns(["request"]), self._seq)
+        return table.drop_columns(["request"])
+
+    def insert(self, *bodies: bytes) -> None:
+        """Take raw requests the way that the indexer takes them, in one batch."""
+        self.store.insert(self.batch(*bodies), self._seq)
 
     def rows(self, query: str, parameters: Any = None) -> list[dict[str, Any]]:
         with self.store.cursor() as cursor:
-            return cursor.execute(query, parameters or []).fetch_arrow_table().to_pylist()
+            return cursor.sql(query, params=parameters).to_arrow_table().to_pylist()
 
     def row(self, query: str, parameters: Any = None) -> dict[str, Any]:
         (one,) = self.rows(query, parameters)

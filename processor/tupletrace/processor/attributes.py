@@ -114,6 +114,8 @@ class Attributes:
     values: pa.Array
     order: Indices
     bounds: Indices
+    filled: npt.NDArray[np.bool_]
+    """Whether a value is there and not empty."""
 
     @classmethod
     def of(cls, lists: pa.Array) -> "Attributes":
@@ -136,7 +138,8 @@ class Attributes:
     ) -> "Attributes":
         order = np.argsort(codes, kind="stable")
         bounds = np.searchsorted(codes[order], np.arange(len(keys) + 1))
-        return cls(count, keys, rows, codes, values, order, bounds)
+        filled = pc.fill_null(pc.greater(pc.binary_length(values), 0), False).to_numpy(zero_copy_only=False)
+        return cls(count, keys, rows, codes, values, order, bounds, filled)
 
     def take(self, records: Indices) -> "Attributes":
         """Return the attributes of ``records`` (indices, repeats allowed) as new records 0, 1, 2, ..."""
@@ -149,13 +152,14 @@ class Attributes:
         return self._indexed(len(records), self.keys, rows, self.codes[positions], values)
 
     def pick(self, keys: Iterable[str]) -> pa.Array:
-        """Return one text column: for each record the value of the first of ``keys`` that it carries."""
+        """Return one text column: for each record the value of the first of ``keys`` that is not empty."""
         chosen = np.full(self.count, -1, np.int64)
         known = {key: code for code, key in enumerate(self.keys)}
         for key in reversed(list(keys)):
             code = known.get(key)
             if code is not None:
                 found = self.order[self.bounds[code] : self.bounds[code + 1]]
+                found = found[self.filled[found]]
                 chosen[self.rows[found]] = found
         return self.values.take(pa.array(chosen, mask=chosen < 0))
 

@@ -15,7 +15,10 @@ from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, Tiere
 
 T = TypeVar("T")
 SOURCE: Final = f"genai-prices {version('genai-prices')}"
-_PROVIDERS: Final = {
+_PROVIDERS: Final[dict[str, str | None]] = {
+    "_OTHER": None,
+    "az.ai.inference": "azure",
+    "az.ai.openai": "azure",
     "azure.ai.inference": "azure",
     "azure.ai.openai": "azure",
     "gcp.gen_ai": "google",
@@ -25,7 +28,7 @@ _PROVIDERS: Final = {
 _MIDNIGHT: Final = time(0)
 _PER_MILLION: Final = 1_000_000
 _PER_THOUSAND: Final = 1_000
-_USD: Final = pa.decimal128(24, 12)
+_USD: Final = pa.decimal128(26, 22)
 SCHEMA: Final = pa.schema(
     {
         "provider_name": pa.string(),
@@ -60,20 +63,20 @@ def price_rows(models: Iterable[Model]) -> pa.Table:
     """Return the rows of ``price_book`` for these models; an unknown model gets one row without prices."""
     rows: list[dict[str, object]] = []
     for key in models:
-        info = _find(key)
-        context = {"service_tier": key.service_tier} if key.service_tier else None
-        found = list(_periods(info, context)) if info else [{}]
+        found = list(_dated(key)) or [{}]
         rows.extend(key._asdict() | {"source": SOURCE} | row for row in found)
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def _find(key: Model) -> ModelInfo | None:
-    provider = _PROVIDERS.get(key.provider_name or "", key.provider_name)
+def _dated(key: Model) -> Iterator[dict[str, object]]:
+    name = _PROVIDERS.get(key.provider_name or "", key.provider_name)
     try:
-        _, model = get_snapshot().find_provider_model(key.model, None, provider, None)
+        provider, model = get_snapshot().find_provider_model(key.model, None, name, None)
     except LookupError:
-        return None
-    return model
+        return
+    # As genai-prices does it: another provider's model, offered by this one, has no service tiers.
+    own = any(model is one for one in provider.models)
+    yield from _periods(model, {"service_tier": key.service_tier} if key.service_tier and own else None)
 
 
 def _periods(model: ModelInfo, context: dict[str, str] | None) -> Iterator[dict[str, object]]:
@@ -134,4 +137,4 @@ def _at(
     if isinstance(price, TieredPrices):
         reached = [tier.price for tier in price.tiers if above is not None and tier.start <= above]
         price = reached[-1] if reached else price.base
-    return default if price is None else price / per
+    return default if price is None else round(price / per, _USD.scale)

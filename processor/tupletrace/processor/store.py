@@ -114,6 +114,7 @@ class Store:
 
     def insert(self, batch: pa.Table, journal_seq: int) -> None:
         """Store normalised spans and the journal position they reach, in one transaction."""
+        met = set[prices.Model]()
         with self._transaction() as connection:
             if batch.num_rows:
                 self._unsettled = True
@@ -121,9 +122,10 @@ class Store:
                 connection.execute(statement("statements/insert_spans"))
                 connection.execute(statement("statements/insert_evaluations"))
                 connection.execute(statement("statements/reopen_traces"))
-                self._price(connection)
+                met = self._price(connection)
                 connection.unregister("batch")
             connection.execute("UPDATE meta SET value = ? WHERE key = 'journal_seq'", [journal_seq])
+        self._priced |= met
 
     def settle(self, quiet_ms: int) -> None:
         """Write the rollups of traces that received nothing for ``quiet_ms``."""
@@ -144,7 +146,8 @@ class Store:
         """Close the file; what was committed is in it."""
         self._connection.close()
 
-    def _price(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _price(self, connection: duckdb.DuckDBPyConnection) -> set[prices.Model]:
+        """Look up the models that this batch is the first to name."""
         met = {
             prices.Model(*row)
             for row in self._rows(
@@ -152,7 +155,9 @@ class Store:
                 "FROM batch WHERE coalesce(response_model, request_model) IS NOT NULL"
             )
         }
-        self._add_prices(connection, met - self._priced)
+        met -= self._priced
+        _add_prices(connection, met)
+        return met
 
     def _refresh_prices(self) -> None:
         """Look every model up again when another version of the prices is installed."""
@@ -162,19 +167,12 @@ class Store:
                 "SELECT DISTINCT provider_name, model, service_tier, source FROM price_book"
             )
         }
+        self._priced = set(known)
         if set(known.values()) <= {prices.SOURCE}:
-            self._priced = set(known)
             return
         with self._transaction() as connection:
             connection.execute("DELETE FROM price_book")
-            self._add_prices(connection, set(known))
-
-    def _add_prices(self, connection: duckdb.DuckDBPyConnection, models: set[prices.Model]) -> None:
-        if models:
-            connection.register("price_rows", prices.price_rows(sorted(models, key=str)))
-            connection.execute("INSERT INTO price_book BY NAME SELECT * FROM price_rows")
-            connection.unregister("price_rows")
-            self._priced |= models
+            _add_prices(connection, set(known))
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql).fetchall()
@@ -188,6 +186,13 @@ class Store:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+
+def _add_prices(connection: duckdb.DuckDBPyConnection, models: set[prices.Model]) -> None:
+    if models:
+        connection.register("price_rows", prices.price_rows(sorted(models, key=str)))
+        connection.execute("INSERT INTO price_book BY NAME SELECT * FROM price_rows")
+        connection.unregister("price_rows")
 
 
 def statement_names(folder: str) -> list[str]:

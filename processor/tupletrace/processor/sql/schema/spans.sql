@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS spans (
     cache_read_input_tokens BIGINT,
     cache_write_input_tokens BIGINT,
     reasoning_output_tokens BIGINT,
+    usage_unreadable BOOLEAN,
     time_to_first_chunk_s DOUBLE,
     input_messages VARCHAR USING COMPRESSION zstd,
     output_messages VARCHAR USING COMPRESSION zstd,

@@ -6,7 +6,7 @@ SELECT
     found.event.attributes['gen_ai.evaluation.name'] AS name,
     found.event.attributes['tupletrace.evaluator.name'] AS evaluator_name,
     found.event.attributes['tupletrace.evaluator.version'] AS evaluator_version,
-    TRY_CAST(found.event.attributes['gen_ai.evaluation.score.value'] AS DOUBLE) AS score_value,
+    finite_number(found.event.attributes['gen_ai.evaluation.score.value']) AS score_value,
     found.event.attributes['gen_ai.evaluation.score.label'] AS score_label,
     CASE lower(found.event.attributes['gen_ai.evaluation.score.label'])
         WHEN 'pass' THEN TRUE

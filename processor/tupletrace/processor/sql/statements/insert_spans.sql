@@ -29,12 +29,18 @@ SELECT
     b.service_tier,
     b.response_id,
     b.finish_reasons,
-    TRY_CAST(b.input_tokens AS BIGINT) AS input_tokens,
-    TRY_CAST(b.output_tokens AS BIGINT) AS output_tokens,
-    TRY_CAST(b.cache_read_input_tokens AS BIGINT) AS cache_read_input_tokens,
-    TRY_CAST(b.cache_write_input_tokens AS BIGINT) AS cache_write_input_tokens,
-    TRY_CAST(b.reasoning_output_tokens AS BIGINT) AS reasoning_output_tokens,
-    TRY_CAST(b.time_to_first_chunk_s AS DOUBLE) AS time_to_first_chunk_s,
+    whole_number(b.input_tokens) AS input_tokens,
+    whole_number(b.output_tokens) AS output_tokens,
+    whole_number(b.cache_read_input_tokens) AS cache_read_input_tokens,
+    whole_number(b.cache_write_input_tokens) AS cache_write_input_tokens,
+    whole_number(b.reasoning_output_tokens) AS reasoning_output_tokens,
+    (b.input_tokens IS NOT NULL AND whole_number(b.input_tokens) IS NULL)
+        OR (b.output_tokens IS NOT NULL AND whole_number(b.output_tokens) IS NULL)
+        OR (b.cache_read_input_tokens IS NOT NULL AND whole_number(b.cache_read_input_tokens) IS NULL)
+        OR (b.cache_write_input_tokens IS NOT NULL AND whole_number(b.cache_write_input_tokens) IS NULL)
+        OR (b.reasoning_output_tokens IS NOT NULL AND whole_number(b.reasoning_output_tokens) IS NULL)
+        AS usage_unreadable,
+    finite_number(b.time_to_first_chunk_s) AS time_to_first_chunk_s,
     b.input_messages,
     b.output_messages,
     b.prompt_name,
@@ -48,7 +54,7 @@ SELECT
     b.tools_version,
     b.tool_name,
     b.agent_name,
-    TRY_CAST(b.agent_step AS BIGINT) AS agent_step,
+    whole_number(b.agent_step) AS agent_step,
     b.workflow_name,
     b.graph_node,
     b.conversation_id,

@@ -17,7 +17,7 @@ ranked AS (
     SELECT
         calls.*,
         row_number() OVER (
-            PARTITION BY calls.trace_id, coalesce(calls.response_id, calls.span_id)
+            PARTITION BY calls.trace_id, coalesce(calls.response_id, calls.span_id || ' ' || calls.start_unix_nano)
             ORDER BY calls.start_unix_nano DESC, calls.span_id
         ) AS description
     FROM candidates AS calls
@@ -61,10 +61,10 @@ SELECT
     output_tokens,
     reasoning_output_tokens AS reasoning_tokens,
     CASE
+        WHEN usage_unreadable THEN 'inconsistent'
         WHEN input_tokens IS NULL AND output_tokens IS NULL THEN 'absent'
-        WHEN input_tokens < coalesce(cache_read_input_tokens, 0) + coalesce(cache_write_input_tokens, 0)
-            OR output_tokens < coalesce(reasoning_output_tokens, 0)
-            OR least(input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens) < 0
+        WHEN coalesce(input_tokens, 0) < coalesce(cache_read_input_tokens, 0) + coalesce(cache_write_input_tokens, 0)
+            OR coalesce(output_tokens, 0) < coalesce(reasoning_output_tokens, 0)
             THEN 'inconsistent'
         ELSE 'reported'
     END AS usage_status
