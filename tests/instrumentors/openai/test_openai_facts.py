@@ -336,7 +336,7 @@ def test_parse_is_one_span_and_gives_the_program_its_model(
         ),
         ("http://localhost:11434/v1", "openai", "localhost", 11434),
         ("http://vllm.internal/v1", "openai", "vllm.internal", 80),
-        ("https://fax.ai/v1", "openai", "fax.ai", 443),
+        ("https://myopenrouter.ai/v1", "openai", "myopenrouter.ai", 443),
     ],
 )
 def test_the_provider_is_known_by_the_host_that_is_called(

@@ -236,6 +236,20 @@ def test_closing_the_response_itself_ends_the_span(
     assert "close" not in vars(stream.response)
 
 
+def test_closing_the_response_of_an_async_stream_ends_the_span(
+    provider: Any, instrumented: None, chat_chunks: list[Any], spans: Any
+) -> None:
+    provider.answers_stream(chat_chunks)
+
+    async def program() -> int:
+        stream = await provider.async_client().chat.completions.create(**CHAT)
+        await anext(stream)
+        await stream.response.aclose()
+        return len(spans.get_finished_spans())
+
+    assert asyncio.run(program()) == 1
+
+
 def test_leaving_a_with_block_early_ends_the_span(
     provider: Any, instrumented: None, chat_chunks: list[Any], span: Any
 ) -> None:

@@ -194,7 +194,7 @@ class Call:
         response = getattr(result, "http_response", None)
         if response is None or (chunks is None and loaded(response)):
             return None
-        watch_body(response, Observation(self, Body(response, chunks), response))
+        watch_body(response, Observation(self, Body(chunks), response))
         return result
 
     def _read(self, answer: Any) -> Error | None:

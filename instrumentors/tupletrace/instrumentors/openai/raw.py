@@ -23,8 +23,7 @@ class Json(SimpleNamespace):
 class Body:
     """What the program has read of a response, be it JSON or server-sent events."""
 
-    def __init__(self, response: Any, chunks: Gathered | None) -> None:
-        self._response = ref(response)
+    def __init__(self, chunks: Gathered | None) -> None:
         self._chunks = chunks
         self._read: list[bytes] = []
         self._room = _LARGEST
@@ -37,7 +36,7 @@ class Body:
 
     def answer(self) -> Any:
         """Return the answer that the bytes spell; None where they spell none."""
-        body = b"".join(self._read) or loaded(self._response())
+        body = b"".join(self._read)
         if self._chunks is None:
             return parse(body)
         for line in body.splitlines():
