@@ -18,6 +18,7 @@ from opentelemetry.util.genai.types import Error
 from opentelemetry.util.genai.utils import fq_exception_type
 
 from tupletrace.instrumentors.context import declared_route
+from tupletrace.instrumentors.feeding import LooseSources, source
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.langchain import models, prompts, retrievers
 from tupletrace.instrumentors.langchain.messages import any_output, as_text
@@ -33,6 +34,7 @@ class Recorder:
         self.tracer = tracer
         self.runs = Runs()
         self.renderings = prompts.Renderings()
+        self.loose = LooseSources()
         self.active = True
 
     @property
@@ -51,10 +53,11 @@ class Recorder:
     def end(self, run_id: UUID, output: Any = None) -> None:
         """End a run that succeeded."""
         run = self.runs.pop(run_id)
-        if run is None or run.span is None:
+        if run is None:
             return
-        with guard("langchain answer"):
-            self._answer(run, run.span, output)
+        if run.span is not None:
+            with guard("langchain answer"):
+                self._answer(run, run.span, output)
         self.close(run)
 
     def fail(self, run_id: UUID, error: BaseException, response: Any = None) -> None:
@@ -70,12 +73,15 @@ class Recorder:
     def close(self, run: Run, error: BaseException | None = None) -> None:
         """Forget a run and end its span, if it has one that is open."""
         self.runs.pop(run.run_id)
+        ended_well = error is None or _is_control_flow(error)
+        if run.fed and ended_well:
+            self._leave_sources(run)
         span = run.span
         if span is None:
             return
         if isinstance(span, GenAIInvocation) and span.conversation_id is None:
             span.conversation_id = run.conversation
-        if error is None or _is_control_flow(error):
+        if error is None or ended_well:
             span.stop()
         else:
             span.fail(self._error(error))
@@ -96,6 +102,12 @@ class Recorder:
         if route is not None:
             attributes[names.ROUTE] = route
         run.carry(span)
+
+    def _leave_sources(self, run: Run) -> None:
+        if run.parent is None:
+            self.loose.add(found for _, found in run.fed.values())
+        else:
+            run.pass_on(run.parent)
 
     def _answer(self, run: Run, span: Span, output: Any) -> None:
         match span:
@@ -123,9 +135,13 @@ class Recorder:
 
 
 def finish_retrieval(run: Run, query: Any, documents: Any) -> None:
-    """Set what a retrieval found."""
-    if isinstance(run.span, RetrievalInvocation):
-        retrievers.finish(run.span, query, documents)
+    """Set what a retrieval found, and by whom for what follows; what it asked others for is its own."""
+    if not isinstance(run.span, RetrievalInvocation):
+        return
+    found = retrievers.finish(run.span, query, documents)
+    version = run.span.attributes.get(names.RETRIEVER_VERSION)
+    if isinstance(version, str):
+        run.fed = {version: (-1, source(run.name, version, (one.page_content for one in found)))}
 
 
 def _is_control_flow(error: BaseException) -> bool:

@@ -48,7 +48,7 @@ def begin(
     return invocation
 
 
-def finish(invocation: RetrievalInvocation, query: Any, documents: Any) -> None:
+def finish(invocation: RetrievalInvocation, query: Any, documents: Any) -> Sequence[Any]:
     """Set ids and scores of the documents; their text and the query only where content is wanted."""
     captured = invocation.should_capture_content
     if isinstance(documents, Sequence):
@@ -56,6 +56,7 @@ def finish(invocation: RetrievalInvocation, query: Any, documents: Any) -> None:
         invocation.attributes[names.RETRIEVAL_DOCUMENTS] = json.dumps(listed, ensure_ascii=False, default=str)
     if captured:
         invocation.query_text = str(query)
+    return documents if isinstance(documents, Sequence) else ()
 
 
 def configuration(retriever: Any, given: Mapping[str, Any]) -> dict[str, Any]:

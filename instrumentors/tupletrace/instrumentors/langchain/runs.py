@@ -9,12 +9,14 @@ from opentelemetry.context import Context, create_key, get_current, get_value
 from opentelemetry.util.genai.types import Error
 from opentelemetry.util.types import AttributeValue
 
+from tupletrace.instrumentors.feeding import Source, Sources
 from tupletrace.instrumentors.identity import Prompt, caller_name
 
 Kind = Literal["chain", "graph", "node", "prompt", "model", "tool", "retriever"]
 RUN: Final = create_key("tupletrace.langchain.run")
 """The run whose span is, or is above, the current one."""
 _FRAMEWORK: Final = ("asyncio.events", "langgraph.pregel.")
+_PARALLEL: Final = "RunnableParallel<"
 _MOST_OPEN: Final = 20_000
 """Runs whose end LangChain never reports must not pile up."""
 
@@ -61,11 +63,34 @@ class Run:
     """Shared by the runs that one ``generate`` call started."""
     streamed: bool = False
     run_id: UUID | None = None
+    fed: dict[str, tuple[int, Source]] = field(default_factory=dict[str, tuple[int, Source]])
+    """Sources that what has ended in this run leaves to what follows, and the graph step that found each."""
 
     def carry(self, span: Span) -> None:
         """Make ``span`` this run's own, under which all below it belong."""
         self.span, self.owner = span, self
         self.context = Context({**span.context, RUN: self})
+
+    def pass_on(self, parent: "Run") -> None:
+        """Leave what was found in this run to what follows it in its parent."""
+        step = (self.step or 0) if self.kind == "node" else -1
+        for version, (_, found) in self.fed.items():
+            parent.fed.setdefault(version, (step, found))
+
+    def sources(self) -> Sources:
+        """Return what was found before this run; of what runs beside it, nothing."""
+        found: dict[str, Source] = {}
+        child, parent = self, self.parent
+        while parent is not None:
+            if not parent.name.startswith(_PARALLEL):
+                before = (child.step or 0) if child.kind == "node" else None
+                found |= {
+                    version: one
+                    for version, (step, one) in parent.fed.items()
+                    if before is None or step < before
+                }
+            child, parent = parent, parent.parent
+        return found
 
 
 class Runs:

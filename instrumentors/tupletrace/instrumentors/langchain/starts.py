@@ -7,10 +7,11 @@ from uuid import UUID
 
 from opentelemetry.util.genai.invocation import LocalAgentInvocation, WorkflowInvocation
 
+from tupletrace.instrumentors.feeding import write_sources
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import caller_name
 from tupletrace.instrumentors.langchain import graphs, models, prompts, retrievers
-from tupletrace.instrumentors.langchain.messages import any_input, as_text
+from tupletrace.instrumentors.langchain.messages import any_input, as_text, text_of
 from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.runs import Kind, Run, label_below, new_run
 from tupletrace.instrumentors.langchain.scope import Scope, waiting
@@ -72,6 +73,9 @@ class Starts:
         with guard("langchain model request"):
             models.describe(invocation, metadata, params)
             models.capture_input(invocation, given)
+        with guard("langchain sources"):
+            texts = (one if isinstance(one, str) else text_of(one) for one in given)
+            write_sources(invocation.attributes, run.sources() or self._recorder.loose.found_in(texts))
         with guard("langchain prompt identity"):
             rendering = self._recorder.renderings.find(given)
             prompt = prompts.resolve(run, given, params, rendering, context)

@@ -1,0 +1,65 @@
+"""Which retrievers' documents a model was given, and how that is written on the inference."""
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tupletrace.semconv import names
+
+_MOST_LOOSE: Final = 32
+_MOST_MARKS: Final = 8
+_SEEN: Final = 400
+_SHORTEST_MARK: Final = 12
+_LONGEST_MARK: Final = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A retriever that found something, and a few characters of what it found."""
+
+    name: str
+    version: str
+    marks: tuple[str, ...]
+
+
+Sources = Mapping[str, Source]
+"""By version."""
+
+
+def source(name: str, version: str, texts: Iterable[Any]) -> Source:
+    """Return the source of documents with these texts."""
+    marks = (_mark(text) for _, text in zip(range(_MOST_MARKS), texts, strict=False) if isinstance(text, str))
+    return Source(name, version, tuple(mark for mark in marks if len(mark) >= _SHORTEST_MARK))
+
+
+class LooseSources:
+    """The latest retrievals that the program made by hand: only the text that a model is given tells on."""
+
+    def __init__(self) -> None:
+        self._latest: tuple[Source, ...] = ()
+
+    def add(self, sources: Iterable[Source]) -> None:
+        """Remember what was found where no chain, graph or engine carries it to a model."""
+        self._latest = (*self._latest, *sources)[-_MOST_LOOSE:]
+
+    def found_in(self, texts: Iterable[str]) -> Sources:
+        """Return the sources of which these texts hold at least one document."""
+        latest = self._latest
+        if not latest:
+            return {}
+        text = "\n".join(texts)
+        return {one.version: one for one in latest if any(mark in text for mark in one.marks)}
+
+
+def write_sources(attributes: MutableMapping[str, Any], sources: Sources) -> None:
+    """Set the versions of all, and name and version of the one if there is only one."""
+    if sources:
+        attributes[names.RETRIEVER_VERSIONS] = sorted(sources)
+    if len(sources) == 1:
+        (only,) = sources.values()
+        attributes[names.RETRIEVER_NAME], attributes[names.RETRIEVER_VERSION] = only.name, only.version
+
+
+def _mark(text: str) -> str:
+    # One line of it: what joins documents may indent, quote or cut them.
+    return max(text[:_SEEN].splitlines(), key=len, default="").strip()[:_LONGEST_MARK]
