@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-CANARY = "kanarienvogel"
 CALL = {"id": "call_1", "type": "function", "function": {"name": "find", "arguments": '{"q": "Paris"}'}}
 TOOL = {
     "type": "function",
