@@ -1,17 +1,70 @@
--- LLM calls of open traces, each counted once: a call that wraps another call is not one,
--- and two spans with one response id are one call.
+-- LLM calls of open traces, each counted once: where one call's span wraps another's, the inner one counts
+-- unless only the outer one knows what was used; and two spans with one response id are one call.
 CREATE OR REPLACE VIEW live_llm_calls AS
-WITH candidates AS (
-    SELECT *
+WITH RECURSIVE candidates AS (
+    SELECT
+        *,
+        operation_name = 'embeddings' AS embeds,
+        input_tokens IS NOT NULL OR output_tokens IS NOT NULL AS has_usage
     FROM spans
     WHERE operation_name IN ('chat', 'text_completion', 'generate_content', 'embeddings')
       AND trace_id IN (SELECT trace_id FROM open_traces)
       AND day >= (SELECT min(first_day) FROM open_traces)
 ),
+parents AS MATERIALIZED (
+    SELECT trace_id, span_id, parent_span_id
+    FROM spans
+    WHERE parent_span_id IS NOT NULL
+      AND trace_id IN (SELECT trace_id FROM open_traces)
+      AND day >= (SELECT min(first_day) FROM open_traces)
+),
+ancestors AS (
+    SELECT trace_id, span_id, parent_span_id AS ancestor_id, embeds, has_usage, 1 AS distance
+    FROM candidates
+    WHERE parent_span_id IS NOT NULL
+    UNION ALL
+    SELECT a.trace_id, a.span_id, p.parent_span_id, a.embeds, a.has_usage, a.distance + 1
+    FROM ancestors AS a
+    JOIN parents AS p ON p.trace_id = a.trace_id AND p.span_id = a.ancestor_id
+    -- A framework's span is near its client's; and a circle of parents ends.
+    WHERE a.distance < 16
+),
+wrapped AS (
+    SELECT
+        inner_call.trace_id,
+        inner_call.span_id,
+        inner_call.has_usage,
+        outer_call.span_id AS outer_id,
+        outer_call.has_usage AS outer_has_usage
+    FROM ancestors AS inner_call
+    JOIN candidates AS outer_call
+        ON outer_call.trace_id = inner_call.trace_id
+        AND outer_call.span_id = inner_call.ancestor_id
+        AND outer_call.embeds = inner_call.embeds
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM ancestors AS circle
+        WHERE circle.trace_id = outer_call.trace_id
+          AND circle.span_id = outer_call.span_id
+          AND circle.ancestor_id = outer_call.span_id
+    )
+),
 wrappers AS (
-    SELECT DISTINCT inner_call.trace_id, inner_call.parent_span_id AS span_id
-    FROM candidates AS inner_call
-    WHERE inner_call.input_tokens IS NOT NULL OR inner_call.output_tokens IS NOT NULL
+    SELECT trace_id, outer_id
+    FROM wrapped
+    GROUP BY trace_id, outer_id
+    HAVING bool_or(has_usage) OR NOT bool_or(outer_has_usage)
+),
+doubles AS (
+    SELECT trace_id, outer_id AS span_id FROM wrappers
+    UNION
+    SELECT trace_id, span_id
+    FROM wrapped
+    WHERE outer_has_usage
+      AND NOT has_usage
+      AND NOT EXISTS (
+          SELECT 1 FROM wrappers WHERE wrappers.trace_id = wrapped.trace_id AND wrappers.outer_id = wrapped.outer_id
+      )
 ),
 ranked AS (
     SELECT
@@ -21,8 +74,9 @@ ranked AS (
             ORDER BY calls.start_unix_nano DESC, calls.span_id
         ) AS description
     FROM candidates AS calls
-    LEFT JOIN wrappers ON wrappers.trace_id = calls.trace_id AND wrappers.span_id = calls.span_id
-    WHERE wrappers.span_id IS NULL
+    WHERE NOT EXISTS (
+        SELECT 1 FROM doubles WHERE doubles.trace_id = calls.trace_id AND doubles.span_id = calls.span_id
+    )
 )
 SELECT
     trace_id,
