@@ -2,14 +2,16 @@
 
 import json
 import random
+import re
+import tomllib
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 import pytest
 
 from tupletrace.processor import decode
 from tupletrace.processor.wire import MalformedRequest
-from tupletrace.semconv.dialects import DIALECTS
 
 COUNTS = {
     "input_tokens": "gen_ai.usage.input_tokens",
@@ -78,31 +80,40 @@ def stored_all(database: Any, otlp: Any) -> Callable[..., list[dict[str, Any]]]:
     return send
 
 
-def genai() -> Any:
-    (dialect,) = [dialect for dialect in DIALECTS if dialect.name == "genai"]
-    return dialect
+def columns() -> dict[str, list[str]]:
+    """The columns of ``genai.toml`` with the keys whose value is the column's value as it is."""
+    text = (files("tupletrace.semconv") / "dialects" / "genai.toml").read_text("utf-8")
+    table: dict[str, list[str]] = tomllib.loads(text)["columns"]
+    return {column: [key for key in keys if re.fullmatch(r"[\w.]+", key)] for column, keys in table.items()}
+
+
+def said(column: str, number: int = 7) -> Any:
+    """A value that the column takes."""
+    if column == "operation_name":
+        return ["chat", "embeddings", "retrieval"][number % 3]
+    return number if column in NUMBERS else f"said {number}"
 
 
 def test_every_key_of_the_dialect_lands_in_its_column(stored_all: Any) -> None:
     # A provenance stands only beside a version, below.
-    columns = {column: keys for column, keys in genai().columns.items() if column != "prompt_provenance"}
     cases = [
-        (column, key, 7 if column in NUMBERS else "said") for column, keys in columns.items() for key in keys
+        (column, key) for column, keys in columns().items() for key in keys if column != "prompt_provenance"
     ]
-    rows = stored_all([{key: said, "other": "x"} for _, key, said in cases])
-    for (column, key, said), row in zip(cases, rows, strict=True):
-        assert row[column] == said, key
-        assert dict(row["attributes"]) == {key: str(said), "other": "x"}
+    assert len(cases) > 40
+    rows = stored_all([{key: said(column), "other": "x"} for column, key in cases])
+    for (column, key), row in zip(cases, rows, strict=True):
+        assert row[column] == said(column), key
+        assert dict(row["attributes"]) == {key: str(said(column)), "other": "x"}
 
 
 def test_the_first_key_of_a_column_that_says_something_is_taken(stored_all: Any) -> None:
     cases: list[tuple[str, Any, dict[str, Any]]] = []
-    for column, keys in genai().columns.items():
-        said = {key: n if column in NUMBERS else f"said {n}" for n, key in enumerate(keys)}
+    for column, keys in columns().items():
+        every = {key: said(column, n) for n, key in enumerate(keys)}
         beside = {"gen_ai.prompt.version": "3"} if column == "prompt_provenance" else {}
-        cases.append((column, said[keys[0]], dict(reversed(said.items())) | beside))
-        last = [said | dict.fromkeys(keys[:-1], nothing) | beside for nothing in ("", None)]
-        cases += [(column, said[keys[-1]], attributes) for attributes in last]
+        cases.append((column, every[keys[0]], dict(reversed(every.items())) | beside))
+        last = [every | dict.fromkeys(keys[:-1], nothing) | beside for nothing in ("", None)]
+        cases += [(column, every[keys[-1]], attributes) for attributes in last]
     rows = stored_all([attributes for *_, attributes in cases])
     for (column, expected, attributes), row in zip(cases, rows, strict=True):
         assert row[column] == expected, attributes
@@ -111,7 +122,7 @@ def test_the_first_key_of_a_column_that_says_something_is_taken(stored_all: Any)
 def test_a_span_of_no_dialect_is_kept_without_canonical_values(stored: Any) -> None:
     row = stored({"db.system": "postgresql"}, resource={"service.name": "shop"})
     assert (row["dialect"], row["service_name"]) == (None, "shop")
-    assert all(row[column] is None for column in genai().columns)
+    assert all(row[column] is None for column in columns())
 
 
 def test_the_dialect_is_told_by_the_keys(stored: Any) -> None:
