@@ -12,8 +12,11 @@ from opentelemetry.util.genai.handler import TelemetryHandler
 
 from tupletrace.instrumentors.base import Instrumentor, Patches, Wrapper
 from tupletrace.instrumentors.langchain.calls import Calls
+from tupletrace.instrumentors.langchain.embedders import Embedders
+from tupletrace.instrumentors.langchain.families import Choose, adopt
 from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.renders import Renders
+from tupletrace.instrumentors.langchain.retrievals import Retrievals
 
 _HOOKS: Final = "langchain_core.tracers.context"
 _CONFIG_CONTEXTS: Final = (
@@ -44,10 +47,16 @@ class LangChainInstrumentor(Instrumentor):
         """Hook into LangChain's callbacks, and wrap what they do not tell or reach."""
         tracer = get_tracer(type(self).__module__, version("tupletrace"), self._tracer_provider)
         self._recorder = recorder = Recorder(telemetry, tracer)
-        calls = Calls(recorder)
+        calls, retrievals = Calls(recorder), Retrievals(recorder)
         patches.when_imported(_HOOKS, partial(self._add_handler, patches, calls, recorder))
-        for module, wrappers in _wrappers(calls).items():
+        for module, wrappers in _wrappers(calls, retrievals).items():
             patches.when_imported(module, partial(_wrap_all, patches, module, wrappers))
+        families: dict[str, tuple[str, Choose]] = {
+            "langchain_core.vectorstores.base": ("VectorStore", retrievals.search),
+            "langchain_core.embeddings.embeddings": ("Embeddings", Embedders(recorder).embed),
+        }
+        for module, (base, choose) in families.items():
+            patches.when_imported(module, partial(adopt, patches, module, base, choose))
         renders = Renders(recorder)
         for module, classes in _TEMPLATES.items():
             patches.when_imported(module, partial(_wrap_templates, patches, module, classes, renders))
@@ -82,7 +91,7 @@ class LangChainInstrumentor(Instrumentor):
         )
 
 
-def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
+def _wrappers(calls: Calls, retrievals: Retrievals) -> dict[str, dict[str, Wrapper]]:
     models = {"stream": calls.stream("model"), "astream": calls.astream("model")}
     return {
         # Before langchain-core 0.3.50 these modules had names of their own for it.
@@ -100,8 +109,8 @@ def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
             "BaseLLM._agenerate_helper": calls.agenerate,
         },
         "langchain_core.retrievers": {
-            "BaseRetriever.invoke": calls.retrieve,
-            "BaseRetriever.ainvoke": calls.aretrieve,
+            "BaseRetriever.invoke": retrievals.retrieve,
+            "BaseRetriever.ainvoke": retrievals.aretrieve,
         },
         "langchain_core.tools.base": {
             "BaseTool.run": calls.tool,

@@ -9,10 +9,9 @@ from uuid import UUID
 from opentelemetry.context import attach, get_value
 
 from tupletrace.instrumentors.firewall import guard
-from tupletrace.instrumentors.langchain.recorder import Recorder, finish_retrieval
+from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.runs import RUN, Kind, Run
 from tupletrace.instrumentors.langchain.scope import InScope, Scope, aiterate, iterate
-from tupletrace.instrumentors.langchain.starts import Starts
 
 Call = Callable[..., Any]
 Args = tuple[Any, ...]
@@ -26,7 +25,6 @@ class Calls:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._starts = Starts(recorder)
 
     def config_context(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """Place the user's code of a run below its span: LangChain runs it in the copy set here."""
@@ -66,32 +64,6 @@ class Calls:
     def atool(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """Do for an asynchronous tool what ``tool`` does."""
         return self._await_ending(wrapped(*args, **kwargs), Scope("tool"))
-
-    def retrieve(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        """Record a retrieval, with the retriever at hand that its callbacks leave out."""
-        run = self._retrieval(instance, args, kwargs)
-        if run is None:
-            return wrapped(*args, **kwargs)
-        try:
-            documents = Scope("retriever", run=run).step(wrapped, *args, **kwargs)
-        except BaseException as error:
-            self._close(run, error)
-            raise
-        self._found(run, args, kwargs, documents)
-        return documents
-
-    def aretrieve(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        """Record an asynchronous retrieval."""
-
-        async def retrieval() -> Any:
-            run = self._retrieval(instance, args, kwargs)
-            if run is None:
-                return await wrapped(*args, **kwargs)
-            documents = await self._await_ending(wrapped(*args, **kwargs), Scope("retriever", run=run))
-            self._found(run, args, kwargs, documents)
-            return documents
-
-        return retrieval()
 
     def stream(self, kind: Kind) -> Call:
         """Return a wrapper of generator functions whose first step begins a run of that kind."""
@@ -176,22 +148,6 @@ class Calls:
                 self._close(scope.run, error)
             raise
 
-    @guard("langchain retrieval")
-    def _retrieval(self, retriever: Any, args: Args, kwargs: Kwargs) -> Run | None:
-        if not self._recorder.listening:
-            return None
-        config = (args[1] if len(args) > 1 else kwargs.get("config")) or {}
-        given = {key: value for key, value in kwargs.items() if key not in ("input", "config", "run_id")}
-        name = config.get("run_name") or retriever.get_name()
-        return self._starts.retriever(retriever, parent_id(config) or ambient_parent_id(), name, given)
-
-    @guard("langchain retrieval")
-    def _found(self, run: Run, args: Args, kwargs: Kwargs, documents: Any) -> None:
-        with guard("langchain documents"):
-            finish_retrieval(run, args[0] if args else kwargs.get("input"), documents)
-        self._recorder.close(run)
-
-    @guard("langchain error")
     def _close(self, run: Run | None, error: BaseException) -> None:
         if run is not None:
             self._recorder.close(run, error)

@@ -15,30 +15,13 @@ from opentelemetry.util.genai.types import (
 )
 
 from tupletrace.instrumentors.identity import write_tools
+from tupletrace.instrumentors.langchain import providers
 from tupletrace.instrumentors.langchain.messages import input_messages, output_messages
 from tupletrace.instrumentors.langchain.runs import Run
 from tupletrace.instrumentors.langchain.usage import write_token_usage, write_usage
 from tupletrace.semconv import names
 from tupletrace.semconv.fingerprint import tool_signature
 
-_PROVIDERS: Final = {
-    "amazon_bedrock": "aws.bedrock",
-    "aws_bedrock": "aws.bedrock",
-    "azure": "azure.ai.openai",
-    "azure_ai": "azure.ai.inference",
-    "azure_openai": "azure.ai.openai",
-    "bedrock": "aws.bedrock",
-    "bedrock_converse": "aws.bedrock",
-    "google_genai": "gcp.gemini",
-    "google_vertexai": "gcp.vertex_ai",
-    "ibm": "ibm.watsonx.ai",
-    "mistral": "mistral_ai",
-    "mistralai": "mistral_ai",
-    "moonshot": "moonshot_ai",
-    "vertexai": "gcp.vertex_ai",
-    "watsonx": "ibm.watsonx.ai",
-    "xai": "x_ai",
-}
 _SETTINGS: Final = {
     "top_p": "top_p",
     "top_k": "top_k",
@@ -74,9 +57,8 @@ def begin(
 ) -> InferenceInvocation:
     """Start the inference of a model run: at whom it is aimed."""
     metadata = run.metadata
-    provider = str(metadata.get("ls_provider") or (serialized or {}).get("name") or "unknown")
     return telemetry.inference(
-        _PROVIDERS.get(provider, provider),
+        providers.of_model(metadata.get("ls_provider"), serialized or {}),
         request_model=metadata.get("ls_model_name") or _first(params, _MODEL),
         operation_name=operation,
         context=run.context,

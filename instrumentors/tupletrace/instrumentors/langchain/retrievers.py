@@ -3,10 +3,11 @@
 import functools
 import inspect
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any, Final
 
-from opentelemetry.context import set_value
+from opentelemetry.context import create_key, set_value
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import CLIENT_RETRIEVAL_CONTEXT_KEY, RetrievalInvocation
 
@@ -16,6 +17,8 @@ from tupletrace.instrumentors.langchain.stores import collection_of, embedding_m
 from tupletrace.semconv import names
 from tupletrace.semconv.fingerprint import retriever_version
 
+SEARCHED: Final = create_key("tupletrace.langchain.searched")
+"""The store that the retrieval in progress searches: how it does so is no retrieval of its own."""
 _INNER: Final = ("base_retriever", "retriever", "retrievers")
 _STORES: Final = ("vectorstore", "vector_store")
 _RERANKERS: Final = ("base_compressor", "compressor", "reranker", "model", "model_name", "top_n")
@@ -27,17 +30,17 @@ _LONGEST_SETTING: Final = 200
 
 
 def begin(
-    telemetry: TelemetryHandler, run: Run, retriever: Any, given: Mapping[str, Any]
+    telemetry: TelemetryHandler, run: Run, searched: Any, configured: Callable[[], dict[str, Any]]
 ) -> RetrievalInvocation:
-    """Start the retrieval of a run; ``given`` arguments of the call override the retriever's own."""
+    """Start the retrieval of a run, which searches this store, if any."""
     found: dict[str, Any] = {}
     with guard("langchain retriever identity"):
-        found = configuration(retriever, given)
+        found = configured()
     invocation = telemetry.retrieval(
         data_source_id=found.get("collection") or found.get("store"),
         request_model=found.get("embedding_model"),
         # util-genai would fold a retriever inside an ensemble into it; here both are to be seen.
-        context=set_value(CLIENT_RETRIEVAL_CONTEXT_KEY, None, run.context),
+        context=set_value(CLIENT_RETRIEVAL_CONTEXT_KEY, None, set_value(SEARCHED, searched, run.context)),
         _attach_to_context=False,
     )
     top_k = found.get("top_k")
@@ -51,21 +54,26 @@ def begin(
 def finish(invocation: RetrievalInvocation, query: Any, documents: Any) -> Sequence[Any]:
     """Set ids and scores of the documents; their text and the query only where content is wanted."""
     captured = invocation.should_capture_content
+    pairs = [_scored(found) for found in documents] if isinstance(documents, Sequence) else []
     if isinstance(documents, Sequence):
-        listed = [_document(document, text=captured) for document in documents]
+        listed = [_document(document, score, text=captured) for document, score in pairs]
         invocation.attributes[names.RETRIEVAL_DOCUMENTS] = json.dumps(listed, ensure_ascii=False, default=str)
-    if captured:
-        invocation.query_text = str(query)
-    return documents if isinstance(documents, Sequence) else ()
+    if captured and isinstance(query, str):
+        invocation.query_text = query
+    return [document for document, _ in pairs]
 
 
 def configuration(retriever: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decides which documents a retriever finds, as JSON-like values."""
-    kind = type(retriever)
-    found: dict[str, Any] = {"class": f"{kind.__module__}.{kind.__qualname__}", **_settings(retriever)}
-    store = _store(retriever)
+    """Return what decides which documents a retriever finds, as JSON-like values.
+
+    ``given`` arguments of the call override the retriever's own.
+    """
+    found: dict[str, Any] = {"class": _class_of(retriever), **_settings(retriever)}
+    store = store_of(retriever)
     if store is not None:
-        found |= _search(retriever, store, given)
+        search = {**(getattr(retriever, "search_kwargs", None) or {}), **given}
+        search_type = getattr(retriever, "search_type", None)
+        found |= _search(store, getattr(search_type, "value", search_type), search)
     if inner := dict(_inner(retriever)):
         found["retrievers"] = inner
     if reranker := _reranker(retriever):
@@ -73,14 +81,26 @@ def configuration(retriever: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _search(retriever: Any, store: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    search = {**(getattr(retriever, "search_kwargs", None) or {}), **given}
-    search_type = getattr(retriever, "search_type", None)
+def search_configuration(store: Any, search_type: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides which documents a store finds that is asked itself."""
+    return {"class": _class_of(store), **_search(store, search_type, given)}
+
+
+def store_of(retriever: Any) -> Any:
+    """Return the vector store that a retriever searches, if it is one of those."""
+    return next((store for name in _STORES if (store := getattr(retriever, name, None)) is not None), None)
+
+
+def _class_of(thing: Any) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def _search(store: Any, search_type: Any, search: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "store": type(store).__qualname__,
         "collection": collection_of(store),
         "embedding_model": embedding_model_of(store),
-        "search_type": getattr(search_type, "value", search_type),
+        "search_type": search_type,
         "top_k": search.get("k", _default_k(type(store))),
         "score_threshold": search.get("score_threshold"),
         "fetch_k": search.get("fetch_k"),
@@ -121,10 +141,6 @@ def _reranker(owner: Any) -> dict[str, Any] | None:
     return {"class": type(compressor).__qualname__, **plain}
 
 
-def _store(retriever: Any) -> Any:
-    return next((store for name in _STORES if (store := getattr(retriever, name, None)) is not None), None)
-
-
 def _filter_keys(condition: Any) -> list[str] | str | None:
     if not condition:
         return None
@@ -152,11 +168,19 @@ def _default_k(store: type[Any]) -> int | None:
     return default if isinstance(default, int) else None
 
 
-def _document(document: Any, *, text: bool) -> dict[str, Any]:
+def _scored(found: Any) -> tuple[Any, float | None]:
+    """Part a document from the score beside it, with which some searches of stores return it."""
+    if not isinstance(found, tuple):
+        return found, None
+    document, score = found[:2]
+    return document, float(score) if isinstance(score, Real) else None
+
+
+def _document(document: Any, score: float | None, *, text: bool) -> dict[str, Any]:
     metadata: Mapping[str, Any] = getattr(document, "metadata", None) or {}
     own = getattr(document, "id", None)
     listed: dict[str, Any] = {"id": own if own is not None else _first(metadata, _IDS)}
-    listed["score"] = _first(metadata, _SCORES)
+    listed["score"] = score if score is not None else _first(metadata, _SCORES)
     if text:
         listed["content"] = document.page_content
     return {key: value for key, value in listed.items() if value is not None}

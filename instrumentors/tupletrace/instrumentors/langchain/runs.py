@@ -1,6 +1,6 @@
 """The open runs of LangChain: whose child each is, where spans below it belong, what they inherit."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
@@ -12,7 +12,7 @@ from opentelemetry.util.types import AttributeValue
 from tupletrace.instrumentors.feeding import Source, Sources
 from tupletrace.instrumentors.identity import Prompt, caller_name
 
-Kind = Literal["chain", "graph", "node", "prompt", "model", "tool", "retriever"]
+Kind = Literal["chain", "graph", "node", "prompt", "model", "tool", "retriever", "embeddings"]
 RUN: Final = create_key("tupletrace.langchain.run")
 """The run whose span is, or is above, the current one."""
 _FRAMEWORK: Final = ("asyncio.events", "langgraph.pregel.")
@@ -77,11 +77,18 @@ class Run:
         for version, (_, found) in self.fed.items():
             parent.fed.setdefault(version, (step, found))
 
+    def ancestors(self) -> "Iterator[Run]":
+        """Return the runs that this one is in."""
+        above = self.parent
+        while above is not None:
+            yield above
+            above = above.parent
+
     def sources(self) -> Sources:
         """Return what was found before this run; of what runs beside it, nothing."""
         found: dict[str, Source] = {}
-        child, parent = self, self.parent
-        while parent is not None:
+        child = self
+        for parent in self.ancestors():
             if not parent.name.startswith(_PARALLEL):
                 before = (child.step or 0) if child.kind == "node" else None
                 found |= {
@@ -89,7 +96,7 @@ class Run:
                     for version, (step, one) in parent.fed.items()
                     if before is None or step < before
                 }
-            child, parent = parent, parent.parent
+            child = parent
         return found
 
 
@@ -110,6 +117,13 @@ class Runs:
             return found
         current = get_value(RUN)
         return current if isinstance(current, Run) else None
+
+    def innermost(self, run_id: UUID | None) -> Run | None:
+        """Return the run with that id, or the current one below it: LangChain enters no retriever or model."""
+        found, current = self.get(run_id), get_value(RUN)
+        if not isinstance(current, Run):
+            return found
+        return current if found is None or found in current.ancestors() else found
 
     def add(self, run_id: UUID, run: Run) -> Run | None:
         """Remember a run; return the oldest one when there are too many to be true."""

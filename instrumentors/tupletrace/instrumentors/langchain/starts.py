@@ -1,7 +1,7 @@
 """Begins the spans of LangChain's runs: chains, graphs and nodes, models, tools and retrievers."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -108,11 +108,12 @@ class Starts:
                 invocation.tool_description = tool.get("description")
                 invocation.arguments = as_text(given)
 
-    def retriever(self, retriever: Any, parent_id: UUID | None, name: str, given: Mapping[str, Any]) -> Run:
-        """Begin a retrieval, whose run id its callback will tell."""
-        parent = self._recorder.runs.parent(parent_id)
+    def retriever(
+        self, parent: Run | None, name: str, searched: Any, configured: Callable[[], dict[str, Any]]
+    ) -> Run:
+        """Begin a retrieval, whose run id a callback will tell, if there is one."""
         run = new_run("retriever", name, parent, name, {})
-        self._recorder.begin(None, run, retrievers.begin(self._recorder.telemetry, run, retriever, given))
+        self._recorder.begin(None, run, retrievers.begin(self._recorder.telemetry, run, searched, configured))
         return run
 
     def _sequence(

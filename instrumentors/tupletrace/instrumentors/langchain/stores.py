@@ -41,8 +41,13 @@ def embedding_model_of(store: Any) -> str | None:
     embeddings = getattr(store, "embeddings", None) or getattr(store, "embedding", None)
     if embeddings is None:
         return None
+    return model_of(embeddings) or type(embeddings).__name__
+
+
+def model_of(embeddings: Any) -> str | None:
+    """Return the model of embeddings, where they name one."""
     named = (getattr(embeddings, attribute, None) for attribute in _MODEL)
-    return next((name for name in named if isinstance(name, str) and name), type(embeddings).__name__)
+    return next((name for name in named if isinstance(name, str) and name), None)
 
 
 def _found(store: Any, paths: tuple[str, ...]) -> list[str]:

@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+
+from tupletrace.instrumentors.hosts import provider_of_url
 
 _PROVIDERS: Final[Mapping[str, str]] = {
     "anthropic": "anthropic",
@@ -25,17 +26,6 @@ _PROVIDERS: Final[Mapping[str, str]] = {
     "xai": "x_ai",
 }
 """LlamaIndex's integration package -> the conventions' provider."""
-_HOSTS: Final[Mapping[str, str]] = {
-    "openai.azure.com": "azure.ai.openai",
-    "services.ai.azure.com": "azure.ai.inference",
-    "deepseek.com": "deepseek",
-    "groq.com": "groq",
-    "mistral.ai": "mistral_ai",
-    "moonshot.ai": "moonshot_ai",
-    "perplexity.ai": "perplexity",
-    "x.ai": "x_ai",
-}
-"""Who answers behind an OpenAI-compatible address."""
 _MODEL_FIELDS: Final = ("model", "model_name", "model_id", "deployment_name")
 
 
@@ -45,19 +35,12 @@ def provider_name(model: Any) -> str:
         parts = cls.__module__.split(".")
         if parts[0] == "llama_index" and len(parts) > 2 and parts[1] in ("llms", "embeddings"):
             provider = _PROVIDERS.get(parts[2], parts[2])
-            return _by_host(model) or provider if provider == "openai" else provider
+            if provider == "openai":
+                return provider_of_url(getattr(model, "api_base", None)) or provider
+            return provider
         if parts[:2] == ["llama_index", "core"]:
             break
     return type(model).__name__
-
-
-def _by_host(model: Any) -> str | None:
-    address = getattr(model, "api_base", None)
-    host = urlsplit(address).hostname or "" if isinstance(address, str) else ""
-    for suffix, provider in _HOSTS.items():
-        if host == suffix or host.endswith(f".{suffix}"):
-            return provider
-    return None
 
 
 def request_model(model: Any, settings: Mapping[str, Any] | None = None) -> str | None:

@@ -5,31 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-_BY_HOST: Final[Mapping[str, str]] = {
-    "openai.azure.com": "azure.ai.openai",
-    "cognitiveservices.azure.com": "azure.ai.openai",
-    "services.ai.azure.com": "azure.ai.inference",
-    "models.ai.azure.com": "azure.ai.inference",
-    "models.inference.ai.azure.com": "azure.ai.inference",
-    "api.anthropic.com": "anthropic",
-    "api.cerebras.ai": "cerebras",
-    "api.cohere.ai": "cohere",
-    "api.cohere.com": "cohere",
-    "api.deepseek.com": "deepseek",
-    "api.fireworks.ai": "fireworks",
-    "generativelanguage.googleapis.com": "gcp.gemini",
-    "aiplatform.googleapis.com": "gcp.vertex_ai",
-    "api.groq.com": "groq",
-    "api.mistral.ai": "mistral_ai",
-    "api.moonshot.ai": "moonshot_ai",
-    "api.moonshot.cn": "moonshot_ai",
-    "openrouter.ai": "openrouter",
-    "api.perplexity.ai": "perplexity",
-    "api.together.ai": "together_ai",
-    "api.together.xyz": "together_ai",
-    "api.x.ai": "x_ai",
-}
-"""By host or its parent domain; names of the semantic conventions where they have one."""
+from tupletrace.instrumentors.hosts import provider_at
+
 _BY_RUNTIME: Final[Mapping[str, str]] = {"bedrock": "aws.bedrock", "vertex": "gcp.vertex_ai"}
 """By the name of ``OpenAI(provider=...)`` of openai 3."""
 
@@ -58,16 +35,5 @@ def _server(url: Any, runtime: str | None, azure: bool) -> Server:
     if runtime:
         provider = _BY_RUNTIME.get(runtime, runtime)
     else:
-        provider = "azure.ai.openai" if azure else _provider(host or "")
+        provider = "azure.ai.openai" if azure else provider_at(host or "")
     return Server(provider, host, port if host else None)
-
-
-def _provider(host: str) -> str:
-    if host.startswith("bedrock-") and host.endswith(".amazonaws.com"):
-        return "aws.bedrock"
-    host = host.lower()
-    # A gateway or a server of one's own (vLLM, Ollama, LiteLLM) speaks OpenAI; it is not named by its host.
-    return next(
-        (provider for known, provider in _BY_HOST.items() if f".{host}".endswith((f".{known}", f"-{known}"))),
-        "openai",
-    )

@@ -1,0 +1,50 @@
+"""Who answers behind an address that speaks OpenAI's API."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+_BY_HOST: Final[Mapping[str, str]] = {
+    "openai.azure.com": "azure.ai.openai",
+    "cognitiveservices.azure.com": "azure.ai.openai",
+    "services.ai.azure.com": "azure.ai.inference",
+    "models.ai.azure.com": "azure.ai.inference",
+    "models.inference.ai.azure.com": "azure.ai.inference",
+    "api.anthropic.com": "anthropic",
+    "api.cerebras.ai": "cerebras",
+    "api.cohere.ai": "cohere",
+    "api.cohere.com": "cohere",
+    "api.deepseek.com": "deepseek",
+    "api.fireworks.ai": "fireworks",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral_ai",
+    "api.moonshot.ai": "moonshot_ai",
+    "api.moonshot.cn": "moonshot_ai",
+    "openrouter.ai": "openrouter",
+    "api.perplexity.ai": "perplexity",
+    "api.together.ai": "together_ai",
+    "api.together.xyz": "together_ai",
+    "api.x.ai": "x_ai",
+}
+"""By host or its parent domain; names of the semantic conventions where they have one."""
+
+
+def provider_at(host: str) -> str:
+    """Return the provider at a host; ``openai`` where the host says nothing else."""
+    if host.startswith("bedrock-") and host.endswith(".amazonaws.com"):
+        return "aws.bedrock"
+    host = host.lower()
+    # A gateway or a server of one's own (vLLM, Ollama, LiteLLM) speaks OpenAI; it is not named by its host.
+    return next(
+        (provider for known, provider in _BY_HOST.items() if f".{host}".endswith((f".{known}", f"-{known}"))),
+        "openai",
+    )
+
+
+def provider_of_url(url: Any) -> str | None:
+    """Return the provider at a base URL, if there is one and it is not OpenAI's own or a gateway's."""
+    host = urlsplit(url).hostname if isinstance(url, str) else None
+    provider = provider_at(host) if host else "openai"
+    return None if provider == "openai" else provider

@@ -1,0 +1,61 @@
+"""Who is asked, in the conventions' words."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from tupletrace.instrumentors.hosts import provider_of_url
+
+_PROVIDERS: Final[Mapping[str, str]] = {
+    "amazon_bedrock": "aws.bedrock",
+    "aws": "aws.bedrock",
+    "aws_bedrock": "aws.bedrock",
+    "azure": "azure.ai.openai",
+    "azure_ai": "azure.ai.inference",
+    "azure_openai": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "bedrock_converse": "aws.bedrock",
+    "google_genai": "gcp.gemini",
+    "google_vertexai": "gcp.vertex_ai",
+    "ibm": "ibm.watsonx.ai",
+    "mistral": "mistral_ai",
+    "mistralai": "mistral_ai",
+    "moonshot": "moonshot_ai",
+    "vertexai": "gcp.vertex_ai",
+    "watsonx": "ibm.watsonx.ai",
+    "xai": "x_ai",
+}
+"""LangChain's word, or the name of the integration's package -> the conventions'."""
+_ADDRESSES: Final = ("openai_api_base", "base_url")
+
+
+def of_model(named: Any, serialized: Mapping[str, Any]) -> str:
+    """Return the provider of a chat model or LLM; behind OpenAI's API, the one at the address it is given."""
+    provider = str(named or serialized.get("name") or "unknown")
+    found = _PROVIDERS.get(provider, provider)
+    given: Mapping[str, Any] = serialized.get("kwargs") or {}
+    return _at(given.get(key) for key in _ADDRESSES) or found if found == "openai" else found
+
+
+def of_embeddings(embeddings: Any) -> str:
+    """Return the provider of an embedding model; of a class of the user's own, its name."""
+    for kind in type(embeddings).__mro__:
+        if "Azure" in kind.__name__ and "OpenAI" in kind.__name__:
+            return "azure.ai.openai"
+        package, _, rest = kind.__module__.partition(".")
+        if package == "langchain_community":
+            package = f"langchain_{rest.rpartition('.')[2]}"
+        word = package.removeprefix("langchain_")
+        if word in ("core", "classic"):
+            break
+        if word != package:
+            found = _PROVIDERS.get(word, word)
+            return (
+                _at(getattr(embeddings, key, None) for key in _ADDRESSES) or found
+                if found == "openai"
+                else found
+            )
+    return type(embeddings).__name__
+
+
+def _at(addresses: Iterable[Any]) -> str | None:
+    return next((found for one in addresses if (found := provider_of_url(one)) is not None), None)

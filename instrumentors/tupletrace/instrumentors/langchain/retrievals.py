@@ -1,0 +1,116 @@
+"""The wrapped calls of retrievers and vector stores: who is asked, and what is found."""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from opentelemetry.context import get_value
+
+from tupletrace.instrumentors.base import Wrapper
+from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.langchain import retrievers
+from tupletrace.instrumentors.langchain.calls import ambient_parent_id, parent_id
+from tupletrace.instrumentors.langchain.recorder import Recorder, finish_retrieval
+from tupletrace.instrumentors.langchain.runs import Run
+from tupletrace.instrumentors.langchain.scope import InScope, Scope
+from tupletrace.instrumentors.langchain.starts import Starts
+
+Call = Callable[..., Any]
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+_SEARCH: Final = re.compile(r"(a?)(similarity_search|max_marginal_relevance_search)")
+_NOT_SETTINGS: Final = frozenset({"input", "config", "run_id"})
+
+
+class Retrievals:
+    """Wrappers in wrapt's form, of retrievers' methods and of the searches that stores offer themselves."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._starts = Starts(recorder)
+
+    def retrieve(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Record a retrieval, with the retriever at hand that its callbacks leave out."""
+        return self._call(self._retrieval(instance, args, kwargs), wrapped, args, kwargs)
+
+    def aretrieve(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Record an asynchronous retrieval."""
+        return self._acall(partial(self._retrieval, instance, args, kwargs), wrapped, args, kwargs)
+
+    def search(self, method: str) -> Wrapper | None:
+        """Return the wrapper of a vector store's method, if it is one that searches."""
+        match = _SEARCH.match(method)
+        if match is None:
+            return None
+        return partial(self._asearch if match[1] else self._search, method)
+
+    def _search(self, method: str, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        return self._call(self._direct(instance, method, args, kwargs), wrapped, args, kwargs)
+
+    def _asearch(self, method: str, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        return self._acall(partial(self._direct, instance, method, args, kwargs), wrapped, args, kwargs)
+
+    def _call(self, run: Run | None, wrapped: Call, args: Args, kwargs: Kwargs) -> Any:
+        if run is None:
+            return wrapped(*args, **kwargs)
+        try:
+            documents = Scope("retriever", run=run).step(wrapped, *args, **kwargs)
+        except BaseException as error:
+            self._recorder.close(run, error)
+            raise
+        self._found(run, args, kwargs, documents)
+        return documents
+
+    async def _acall(self, begin: Callable[[], Run | None], wrapped: Call, args: Args, kwargs: Kwargs) -> Any:
+        run = begin()
+        if run is None:
+            return await wrapped(*args, **kwargs)
+        try:
+            documents = await InScope(wrapped(*args, **kwargs), Scope("retriever", run=run))
+        except BaseException as error:
+            self._recorder.close(run, error)
+            raise
+        self._found(run, args, kwargs, documents)
+        return documents
+
+    @guard("langchain retrieval")
+    def _retrieval(self, retriever: Any, args: Args, kwargs: Kwargs) -> Run | None:
+        if not self._recorder.listening:
+            return None
+        config = (args[1] if len(args) > 1 else kwargs.get("config")) or {}
+        given = {key: value for key, value in kwargs.items() if key not in _NOT_SETTINGS}
+        name = config.get("run_name") or retriever.get_name()
+        runs = self._recorder.runs
+        given_parent = runs.get(parent_id(config))
+        return self._starts.retriever(
+            given_parent if given_parent is not None else runs.innermost(ambient_parent_id()),
+            name,
+            retrievers.store_of(retriever),
+            partial(retrievers.configuration, retriever, given),
+        )
+
+    @guard("langchain search")
+    def _direct(self, store: Any, method: str, args: Args, kwargs: Kwargs) -> Run | None:
+        if get_value(retrievers.SEARCHED) is store or not self._recorder.listening:
+            return None
+        search_type = "mmr" if "marginal" in method else "similarity"
+        given = dict(zip(_parameters(type(store), method), args, strict=False)) | kwargs
+        configured = partial(retrievers.search_configuration, store, search_type, given)
+        parent = self._recorder.runs.innermost(ambient_parent_id())
+        return self._starts.retriever(parent, type(store).__name__, store, configured)
+
+    @guard("langchain retrieval")
+    def _found(self, run: Run, args: Args, kwargs: Mapping[str, Any], documents: Any) -> None:
+        with guard("langchain documents"):
+            query = args[0] if args else kwargs.get("input", kwargs.get("query"))
+            finish_retrieval(run, query, documents)
+        self._recorder.close(run)
+
+
+@functools.lru_cache(maxsize=512)
+def _parameters(store: type[Any], method: str) -> tuple[str, ...]:
+    names = tuple(inspect.signature(getattr(store, method)).parameters)
+    return names[1:] if names[:1] == ("self",) else names
