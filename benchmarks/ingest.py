@@ -1,13 +1,18 @@
 """How fast spans become queryable, beside two floors in the same run.
 
 Floors: a gRPC server that only acknowledges; DuckDB's own Arrow insert of the same rows from memory, with
-commit. Usage: ``uv run python benchmarks/ingest.py [--spans 100000] [--in-flight 32]``
+commit. Peer: Arize Phoenix, if its command is there (a twentieth of the spans: it is slow). Usage::
+
+    uv run --with arize-phoenix python benchmarks/ingest.py [--spans 100000] [--in-flight 32]
 """
 
 import argparse
 import json
 import os
 import resource
+import shutil
+import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -16,6 +21,7 @@ import time
 import urllib.request
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +159,36 @@ class Processor:
         return usage
 
 
+def phoenix(command: str, spans: int, folder: Path) -> float:
+    """Peer: spans/s that Arize Phoenix has in its database, from the first one sent."""
+    ports = {"PHOENIX_PORT": str(_free_port()), "PHOENIX_GRPC_PORT": str(_free_port())}
+    home = {"PHOENIX_WORKING_DIR": str(folder), "PHOENIX_HOST": "127.0.0.1"}
+    silent = subprocess.DEVNULL
+    process = subprocess.Popen(
+        [command, "serve"], env=os.environ | ports | home, stdout=silent, stderr=silent
+    )
+    try:
+        address = f"127.0.0.1:{ports['PHOENIX_GRPC_PORT']}"
+        with grpc.insecure_channel(address) as channel:
+            grpc.channel_ready_future(channel).result(120)
+        start = time.perf_counter()
+        # Four at a time: past its queue of 20,000 spans it refuses.
+        sending_process(address, spans, 4)
+        with closing(sqlite3.connect(f"file:{folder / 'phoenix.db'}?mode=ro", uri=True)) as database:
+            while database.execute("SELECT count(*) FROM spans").fetchone()[0] < spans:
+                time.sleep(0.05)
+        return spans / (time.perf_counter() - start)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def tupletrace(spans: int, in_flight: int, folder: Path) -> dict[str, float]:
     """Spans/s acknowledged and queryable, CPU per million spans, bytes on disk a span, peak memory."""
     processor = Processor(folder)
@@ -187,6 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spans", type=int, default=100_000)
     parser.add_argument("--in-flight", type=int, default=32)
+    parser.add_argument("--phoenix", default=shutil.which("phoenix"), help="its command, if not on the PATH")
     parser.add_argument("--send", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     requests = traces.batches(asked.spans)
@@ -201,11 +238,15 @@ def main() -> None:
         floor_ack = acknowledge_only(asked.spans, asked.in_flight)
         floor_insert, floor_cpu = duckdb_insert(requests, asked.spans, folder)
         ours = tupletrace(asked.spans, asked.in_flight, folder)
+        peer = phoenix(asked.phoenix, asked.spans // 20, folder) if asked.phoenix else None
     print(f"{'floor: acknowledge only, spans/s':40} {floor_ack:12,.0f}")
     print(f"{'floor: DuckDB insert, spans/s':40} {floor_insert:12,.0f}")
     print(f"{'floor: DuckDB insert, CPU s per M spans':40} {floor_cpu:12,.1f}")
     for name, value in ours.items():
         print(f"{'tupletrace: ' + name:40} {value:12,.1f}")
+    if peer:
+        print(f"{'Phoenix: queryable spans/s':40} {peer:12,.1f}")
+        print(f"{'queryable / Phoenix':40} {ours['queryable spans/s'] / peer:12.0f}")
     print(f"{'queryable / DuckDB insert':40} {ours['queryable spans/s'] / floor_insert:12.2f}")
     print(f"{'CPU / DuckDB insert':40} {ours['CPU s per M spans'] / floor_cpu:12.2f}")
 
