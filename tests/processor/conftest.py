@@ -289,7 +289,8 @@ class Database:
         found = decode.spans(list(bodies))
         seqs = pa.array(range(self._seq + 1, self._seq + 1 + len(bodies)), pa.int64())
         self._seq += len(bodies)
-        table = canonical(found).append_column("journal_seq", seqs.take(found.table["request"]))
+        table = canonical(found)
+        table = table.append_column("journal_seq", seqs.take(table["request"]))
         return table.drop_columns(["request"])
 
     def insert(self, *bodies: bytes) -> None:

@@ -163,11 +163,11 @@ class Attributes:
                 chosen[self.rows[found]] = found
         return self.values.take(pa.array(chosen, mask=chosen < 0))
 
-    def carries(self, prefixes: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-        """Return for each record whether any of its keys starts with one of ``prefixes``."""
+    def carries(self, wanted: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+        """Return for each record whether it has one of the keys; one that ends with a dot is a prefix."""
         found = np.zeros(self.count, np.bool_)
         for code, key in enumerate(self.keys):
-            if key.startswith(prefixes):
+            if any(key.startswith(one) if one.endswith(".") else key == one for one in wanted):
                 found[self.rows[self.order[self.bounds[code] : self.bounds[code + 1]]]] = True
         return found
 

@@ -29,7 +29,8 @@ def _index(requests: list[Request], store: Store) -> None:
     traces = [request for request in requests if request.signal == wire.TRACES]
     found = decode.spans([request.body for request in traces])
     seqs = pa.array([request.seq for request in traces], pa.int64())
-    table = canonical(found).append_column("journal_seq", seqs.take(found.table["request"]))
+    table = canonical(found)
+    table = table.append_column("journal_seq", seqs.take(table["request"]))
     store.insert(table.drop_columns(["request"]), requests[-1].seq)
 
 

@@ -1,30 +1,36 @@
 """Spans of any GenAI dialect -> canonical columns, still as text; the store's SQL gives them their types."""
 
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
 from tupletrace.processor.decode import Spans
+from tupletrace.processor.sources import Columns
 from tupletrace.semconv import names
-from tupletrace.semconv.dialects import COLUMNS, DIALECTS
+from tupletrace.semconv.dialects import COLUMNS
 
-_NO_DIALECT: Final = len(DIALECTS)
+pc: Any = pyarrow.compute
+"""Untyped: its functions are made when it is imported."""
+
+_PENDING: Final = "logfire.span_type"
 
 
 def canonical(spans: Spans) -> pa.Table:
     """Add the canonical columns, ``dialect`` and ``service_name`` to the decoded table."""
     table = spans.table
-    for column, keys in COLUMNS.items():
-        table = table.append_column(column, spans.attributes.pick(keys))
-    table = table.append_column("service_name", spans.resource.pick([names.SERVICE_NAME]))
-    return table.append_column("dialect", _dialect(spans))
+    columns = Columns(spans.attributes, table.column("name").combine_chunks())
+    found = {column: columns.column(column) for column in COLUMNS} | {"operation_name": columns.operation}
+    found["service_name"] = spans.resource.pick([names.SERVICE_NAME])
+    found["dialect"] = columns.dialect()
+    for column, values in found.items():
+        table = table.append_column(column, values)
+    return _without_pending(spans, table)
 
 
-def _dialect(spans: Spans) -> pa.Array:
-    # The vendor's own namespace says more than the standard's, which many vendors emit beside theirs.
-    first = np.full(spans.table.num_rows, _NO_DIALECT)
-    for position, dialect in enumerate(DIALECTS):
-        first[spans.attributes.carries(dialect.detect)] = position
-    labels = pa.array([*(dialect.name for dialect in DIALECTS), None], pa.string())
-    return labels.take(pa.array(first))
+def _without_pending(spans: Spans, table: pa.Table) -> pa.Table:
+    """Leave out what Logfire sends when a span begins: the span itself follows."""
+    if _PENDING not in spans.attributes.keys:
+        return table
+    pending = pc.equal(spans.attributes.pick([_PENDING]), "pending_span")
+    return table.filter(pc.invert(pc.fill_null(pending, False)))

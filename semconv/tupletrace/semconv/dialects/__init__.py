@@ -1,13 +1,64 @@
 """GenAI span dialects as data: one TOML file each, found by listing this folder.
 
-``detect``: key prefixes that mark a span of the dialect. ``columns``: canonical column -> foreign keys,
-the most trusted first.
+``detect``: keys, or prefixes that end with a dot, that mark a span of the dialect. ``prefer``: columns for
+which this dialect is trusted more than the standard. ``ignore``: span names (with ``*``) that claim an
+operation and are none. ``columns``: canonical column -> sources, the most trusted first. ``values``: column
+and key -> what the key's values mean (with ``*``; an empty meaning is none). A source is a key (``a+b``: two
+values joined by ``+``; ``@name``: the span's name), and perhaps what to do with it::
+
+    llm.model_name                       as it is
+    llm.invocation_parameters -> $.seed  this path of a JSON blob
+    langfuse.usage => sum_keys(v, 'in')  this SQL over the JSON blob ``v``
+    ai.response.msToFirstChunk / 1000    in another unit
+    llm.finish_reason []                 one value where the standard has a list
+    tool.name if execute_tool            on spans of these operations (joined by ``|``) only
 """
 
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
+
+_SOURCE: Final = re.compile(
+    r"(?P<key>\S+?)"
+    r"(?:\s*->\s*(?P<path>\$\S*)|\s*=>\s*(?P<sql>.+?)|\s+/\s+(?P<divisor>[0-9.]+)|\s*(?P<listed>\[\]))?"
+    r"(?:\s+if\s+(?P<operations>\S+))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One place where the value of a canonical column may be found."""
+
+    key: str
+    sql: str | None = None
+    """Over the value, as text ``raw`` and as JSON ``v`` (NULL if it is none)."""
+    operations: tuple[str, ...] = ()
+    dialect: str | None = None
+    """Only on spans of this dialect: the key is nobody's in particular."""
+
+    @classmethod
+    def parse(cls, text: str, dialect: str) -> "Source":
+        """Read what the file of a dialect says.
+
+        Raises:
+            ValueError: it is no source.
+        """
+        found = _SOURCE.fullmatch(text)
+        if found is None:
+            raise ValueError(f"no source of a column: {text!r}")
+        sql = found["sql"]
+        if found["path"]:
+            sql = f"json_extract_string(v, '{found['path']}')"
+        elif found["divisor"]:
+            sql = f"TRY_CAST(raw AS DOUBLE) / {found['divisor']}"
+        elif found["listed"]:
+            sql = "CASE WHEN raw LIKE '[%' THEN raw ELSE CAST(to_json(string_split(raw, ',')) AS VARCHAR) END"
+        operations = tuple(found["operations"].split("|")) if found["operations"] else ()
+        own = "." in found["key"] and not found["key"].startswith("@")
+        return cls(found["key"], sql, operations, None if own else dialect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +68,16 @@ class Dialect:
     name: str
     detect: tuple[str, ...]
     columns: dict[str, list[str]]
+    values: dict[str, dict[str, dict[str, str]]]
+    prefer: tuple[str, ...]
+    ignore: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str, table: Mapping[str, Any]) -> "Dialect":
+        """Read one file."""
+        prefer, ignore = tuple(table.get("prefer", ())), tuple(table.get("ignore", ()))
+        columns, values = table.get("columns", {}), table.get("values", {})
+        return cls(name, tuple(table["detect"]), columns, values, prefer, ignore)
 
 
 def _load() -> list[Dialect]:
@@ -26,9 +87,8 @@ def _load() -> list[Dialect]:
         key=lambda entry: (entry.name != "genai.toml", entry.name),
     )
     return [
-        Dialect(entry.name.removesuffix(".toml"), tuple(table["detect"]), table["columns"])
+        Dialect.of(entry.name.removesuffix(".toml"), tomllib.loads(entry.read_text("utf-8")))
         for entry in tables
-        for table in [tomllib.loads(entry.read_text("utf-8"))]
     ]
 
 
@@ -36,13 +96,32 @@ DIALECTS: Final = _load()
 """Every dialect, in order of precedence."""
 
 
-def _merged() -> dict[str, list[str]]:
-    merged: dict[str, list[str]] = {}
+def _merged() -> dict[str, list[Source]]:
+    merged: dict[str, list[Source]] = {}
+    for column in dict.fromkeys(column for dialect in DIALECTS for column in dialect.columns):
+        trusted = sorted(DIALECTS, key=lambda dialect, column=column: column not in dialect.prefer)
+        merged[column] = list(
+            dict.fromkeys(
+                Source.parse(text, dialect.name)
+                for dialect in trusted
+                for text in dialect.columns.get(column, ())
+            )
+        )
+    return merged
+
+
+def _meanings() -> dict[tuple[str, str], dict[str, str]]:
+    merged: dict[tuple[str, str], dict[str, str]] = {}
     for dialect in DIALECTS:
-        for column, keys in dialect.columns.items():
-            merged.setdefault(column, []).extend(keys)
+        for column, keys in dialect.values.items():
+            for key, meanings in keys.items():
+                merged.setdefault((column, key), {}).update(meanings)
     return merged
 
 
 COLUMNS: Final = _merged()
-"""Canonical column -> the keys that may hold it in any dialect, the most trusted first."""
+"""Canonical column -> where any dialect may say it, the most trusted first."""
+VALUES: Final = _meanings()
+"""Column and key -> what the key's values mean."""
+IGNORED: Final = tuple(name for dialect in DIALECTS for name in dialect.ignore)
+"""Names of spans that claim an operation and are none."""

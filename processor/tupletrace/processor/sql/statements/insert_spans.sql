@@ -34,15 +34,20 @@ SELECT
     whole_number(b.cache_read_input_tokens) AS cache_read_input_tokens,
     whole_number(b.cache_write_input_tokens) AS cache_write_input_tokens,
     whole_number(b.reasoning_output_tokens) AS reasoning_output_tokens,
+    whole_number(b.total_tokens) AS total_tokens,
     (b.input_tokens IS NOT NULL AND whole_number(b.input_tokens) IS NULL)
         OR (b.output_tokens IS NOT NULL AND whole_number(b.output_tokens) IS NULL)
         OR (b.cache_read_input_tokens IS NOT NULL AND whole_number(b.cache_read_input_tokens) IS NULL)
         OR (b.cache_write_input_tokens IS NOT NULL AND whole_number(b.cache_write_input_tokens) IS NULL)
         OR (b.reasoning_output_tokens IS NOT NULL AND whole_number(b.reasoning_output_tokens) IS NULL)
         AS usage_unreadable,
+    TRY_CAST(b.reported_cost_usd AS DECIMAL(24, 12)) AS reported_cost_usd,
     finite_number(b.time_to_first_chunk_s) AS time_to_first_chunk_s,
     b.input_messages,
     b.output_messages,
+    b.system_instructions,
+    b.tool_definitions,
+    b.prompt_template,
     b.prompt_name,
     b.prompt_version,
     -- Whoever sends a version without saying how it came by it has declared it.
@@ -53,6 +58,7 @@ SELECT
     coalesce(array_to_string(TRY_CAST(b.tools_names AS VARCHAR[]), ', '), b.tools_names) AS tools_names,
     b.tools_version,
     b.tool_name,
+    b.tool_call_id,
     b.agent_name,
     whole_number(b.agent_step) AS agent_step,
     b.workflow_name,

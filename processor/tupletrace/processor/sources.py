@@ -1,0 +1,168 @@
+"""Canonical columns out of any dialect's attributes, as its table in ``semconv`` says; never span by span."""
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute
+
+from tupletrace.processor.attributes import Attributes
+from tupletrace.semconv.dialects import COLUMNS, DIALECTS, IGNORED, VALUES, Source
+from tupletrace.semconv.providers import provider
+
+pc: Any = pyarrow.compute
+"""Untyped: its functions are made when it is imported."""
+
+Mask = npt.NDArray[np.bool_]
+_SPAN_NAME: Final = "@name"
+_OPERATION: Final = "operation_name"
+# LangSmith writes Python's repr of a dict.
+_JSON: Final = """
+    CREATE MACRO unquoted(raw) AS replace(replace(raw, '''', '"'), 'None', 'null');
+    CREATE MACRO as_json(raw) AS CASE
+        WHEN json_valid(raw) THEN raw
+        WHEN json_valid(unquoted(raw)) THEN unquoted(raw)
+    END;
+    CREATE MACRO in_list(said) AS CASE WHEN said IS NOT NULL THEN json_array(said) END;
+    CREATE MACRO sum_keys(v, pattern) AS CAST(list_sum(list_transform(
+        list_filter(json_keys(v), lambda k: regexp_full_match(k, pattern)),
+        lambda k: TRY_CAST(json_extract_string(v, '$."' || k || '"') AS BIGINT)
+    )) AS BIGINT);
+"""
+
+
+def _engine() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+    connection.execute(_JSON)
+    return connection
+
+
+_ENGINE: Final = _engine()
+
+
+def mapped(values: pa.Array, meaning: Callable[[str], str | None]) -> pa.Array:
+    """Return what the values mean; each distinct one is asked about once."""
+    encoded = values.dictionary_encode()
+    meanings = [None if value is None else meaning(value) for value in encoded.dictionary.to_pylist()]
+    return pa.array(meanings, pa.string()).take(encoded.indices)
+
+
+def _meaning(table: Mapping[str, str]) -> Callable[[str], str | None]:
+    patterns = [(pattern, said) for pattern, said in table.items() if "*" in pattern]
+
+    def meaning(value: str) -> str | None:
+        if value in table:
+            return table[value] or None
+        return next((said or None for pattern, said in patterns if fnmatchcase(value, pattern)), value)
+
+    return meaning
+
+
+def _meaning_of(column: str, key: str) -> Callable[[str], str | None] | None:
+    table = VALUES.get((column, key))
+    return _meaning(table) if table else provider if column == "provider_name" else None
+
+
+class Columns:
+    """The canonical columns of one batch of spans, still as text."""
+
+    def __init__(self, attributes: Attributes, names: pa.Array) -> None:
+        """Find out each span's dialects and operation, on which other columns depend."""
+        self._attributes, self._names = attributes, names
+        self._keys = frozenset(attributes.keys)
+        self._extracted: dict[tuple[Any, ...], dict[str, pa.Array]] = {}
+        self._where: dict[Any, Mask] = {
+            dialect.name: attributes.carries(dialect.detect) for dialect in DIALECTS
+        }
+        claimed = self.column(_OPERATION)
+        none = mapped(names, lambda name: "" if any(fnmatchcase(name, one) for one in IGNORED) else None)
+        self.operation = pc.if_else(pc.is_valid(none), pa.scalar(None, pa.string()), claimed)
+
+    def dialect(self) -> pa.Array:
+        """Return the last dialect of each span; the vendor's own says more than the standard's."""
+        last = np.full(self._attributes.count, len(DIALECTS))
+        for position, dialect in enumerate(DIALECTS):
+            last[self._where[dialect.name]] = position
+        return pa.array([*(dialect.name for dialect in DIALECTS), None], pa.string()).take(pa.array(last))
+
+    def column(self, column: str) -> pa.Array:
+        """Return one canonical column; the first source that says something wins."""
+        found: list[pa.Array] = []
+        plain: list[str] = []
+        for source in COLUMNS[column]:
+            if not self._present(source.key):
+                continue
+            meaning = _meaning_of(column, source.key)
+            if source == Source(source.key) and source.key in self._keys and not meaning:
+                plain.append(source.key)
+                continue
+            if plain:
+                found.append(self._attributes.pick(plain))
+                plain = []
+            values = self._values(source, column)
+            found.append(mapped(values, meaning) if meaning else values)
+        if plain or not found:
+            found.append(self._attributes.pick(plain))
+        return pc.coalesce(*found) if len(found) > 1 else found[0]
+
+    def _present(self, key: str) -> bool:
+        return key == _SPAN_NAME or all(part in self._keys for part in key.split("+"))
+
+    def _values(self, source: Source, column: str) -> pa.Array:
+        if source.sql is None:
+            rows = self._rows(source)
+            values = self._raw(source.key)
+            return values if rows.all() else pc.if_else(pa.array(rows), values, pa.scalar(None, pa.string()))
+        of_operation = column == _OPERATION
+        group = (source.key, source.operations, source.dialect, of_operation)
+        if group not in self._extracted:
+            together = {
+                one.sql
+                for name, sources in COLUMNS.items()
+                for one in sources
+                if one.sql and (one.key, one.operations, one.dialect, name == _OPERATION) == group
+            }
+            self._extracted[group] = self._extract(source, sorted(together))
+        return self._extracted[group][source.sql]
+
+    def _raw(self, key: str) -> pa.Array:
+        if key == _SPAN_NAME:
+            return self._names
+        parts = [self._attributes.pick([part]) for part in key.split("+")]
+        return pc.binary_join_element_wise(*parts, "+") if len(parts) > 1 else parts[0]
+
+    def _rows(self, source: Source) -> Mask:
+        rows = np.ones(self._attributes.count, np.bool_)
+        if source.dialect:
+            rows &= self._where[source.dialect]
+        if operations := source.operations:
+            if operations not in self._where:
+                found = pc.is_in(self.operation, pa.array(operations))
+                self._where[operations] = found.to_numpy(zero_copy_only=False)
+            rows &= self._where[operations]
+        return rows
+
+    def _extract(self, source: Source, expressions: list[str]) -> dict[str, pa.Array]:
+        raw = self._raw(source.key)
+        rows = np.flatnonzero(self._rows(source) & pc.is_valid(raw).to_numpy(zero_copy_only=False))
+        back = np.full(len(raw), -1, np.int64)
+        back[rows] = np.arange(len(rows))
+        index = pa.array(back, mask=back < 0)
+        extracted = extract(raw.take(pa.array(rows)), expressions)
+        return {sql: values.take(index) for sql, values in zip(expressions, extracted, strict=True)}
+
+
+def extract(raw: pa.Array, expressions: list[str]) -> list[pa.Array]:
+    """Return each SQL expression over the values, as text; an empty one is NULL."""
+    if not len(raw):
+        return [pa.nulls(0, pa.string()) for _ in expressions]
+    selected = ", ".join(f"nullif(CAST({sql} AS VARCHAR), '')" for sql in expressions)
+    with _ENGINE.cursor() as cursor:
+        cursor.register("raw_values", pa.table({"raw": raw}))
+        query = f"SELECT {selected} FROM (SELECT raw, as_json(raw) AS v FROM raw_values)"
+        answer = cursor.sql(query).to_arrow_table()
+    return [column.combine_chunks() for column in answer.columns]

@@ -1,0 +1,282 @@
+"""Spans of any vendor land in the same columns; what each vendor writes is taken from its real spans."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tupletrace.semconv.dialects import COLUMNS, DIALECTS, Source
+from tupletrace.semconv.providers import provider
+
+MESSAGE = {"response_metadata": {"id": "chatcmpl-1", "model_name": "gpt-4o-2024-08-06"}}
+GENERATION = json.dumps({"generations": [[{"message": {"kwargs": MESSAGE}}]]})
+CALL = {
+    "operation_name": "chat",
+    "provider_name": "openai",
+    "request_model": "gpt-4o",
+    "response_model": "gpt-4o-2024-08-06",
+    "response_id": "chatcmpl-1",
+    "input_tokens": 100,
+    "output_tokens": 20,
+    "cache_read_input_tokens": 64,
+    "reasoning_output_tokens": 8,
+}
+CALLS: dict[str, dict[str, Any]] = {
+    "openinference": {
+        "openinference.span.kind": "LLM",
+        "llm.provider": "openai",
+        "llm.system": "openai",
+        "llm.model_name": "gpt-4o-2024-08-06",
+        "llm.invocation_parameters": '{"model": "gpt-4o"}',
+        "output.value": GENERATION,
+        "llm.token_count.prompt": 100,
+        "llm.token_count.completion": 20,
+        "llm.token_count.prompt_details.cache_read": 64,
+        "llm.token_count.completion_details.reasoning": 8,
+    },
+    "openllmetry": {
+        "llm.request.type": "chat",
+        "gen_ai.system": "OpenAI",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06",
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.usage.prompt_tokens": 100,
+        "gen_ai.usage.completion_tokens": 20,
+        "gen_ai.usage.cache_read_input_tokens": 64,
+        "llm.usage.reasoning_tokens": 8,
+    },
+    "traceai": {
+        "gen_ai.span.kind": "LLM",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o-2024-08-06",
+        "gen_ai.request.parameters": '{"model": "gpt-4o"}',
+        "output.value": GENERATION,
+        "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.output_tokens": 20,
+        "gen_ai.usage.cache_read_tokens": 64,
+        "gen_ai.usage.output_tokens.reasoning": 8,
+    },
+    "vercel": {
+        "ai.operationId": "ai.streamText.doStream",
+        "ai.model.provider": "openai.responses",
+        "ai.model.id": "gpt-4o",
+        "ai.response.model": "gpt-4o-2024-08-06",
+        "ai.response.id": "chatcmpl-1",
+        "ai.usage.inputTokens": 100,
+        "ai.usage.outputTokens": 20,
+        "ai.usage.cachedInputTokens": 64,
+        "ai.usage.reasoningTokens": 8,
+    },
+    "mlflow": {
+        "mlflow.spanType": '"CHAT_MODEL"',
+        "mlflow.llm.provider": '"openai"',
+        "mlflow.spanInputs": '{"model": "gpt-4o"}',
+        "mlflow.llm.model": '"gpt-4o-2024-08-06"',
+        "mlflow.chat.tokenUsage": '{"input_tokens": 100, "output_tokens": 20, "cache_read_input_tokens": 64}',
+        "mlflow.spanOutputs": json.dumps(
+            {"id": "chatcmpl-1", "usage": {"completion_tokens_details": {"reasoning_tokens": 8}}}
+        ),
+    },
+    "langsmith": {
+        "langsmith.span.kind": "llm",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.system": "langchain",
+        "langsmith.metadata.ls_provider": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06",
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.output_tokens": 20,
+        "gen_ai.usage.input_token_details": "{'audio': None, 'flex_cache_read': 64}",
+        "gen_ai.usage.output_token_details": "{'flex_reasoning': 8}",
+    },
+    "langfuse": {
+        "langfuse.observation.type": "generation",
+        "gen_ai.provider.name": "openai",
+        "langfuse.observation.model.name": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06",
+        "gen_ai.response.id": "chatcmpl-1",
+        "langfuse.observation.usage_details": json.dumps(
+            {"input": 36, "input_cache_read": 64, "output": 12, "output_reasoning": 8, "total": 120}
+        ),
+    },
+    "logfire": {
+        "logfire.msg": "chat gpt-4o",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.system": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06",
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.output_tokens": 20,
+        "gen_ai.usage.details.cache_read_tokens": 64,
+        "gen_ai.usage.details.reasoning_tokens": 8,
+    },
+    "openlit": {
+        "gen_ai.application_name": "shop",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06",
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.output_tokens": 20,
+        "gen_ai.usage.prompt_tokens_details.cached_tokens": 64,
+        "gen_ai.usage.completion_tokens_details.reasoning_tokens": 8,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def database(open_database: Callable[..., Any]) -> Any:
+    return open_database()
+
+
+@pytest.fixture
+def stored(database: Any, otlp: Any) -> Callable[..., dict[str, Any]]:
+    """Send one span with these attributes and return its row of ``spans``."""
+
+    def send(attributes: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        start = otlp.noon + database.row("SELECT count(*) AS n FROM spans")["n"]
+        database.insert(otlp.request(otlp.span(attributes=attributes, start=start, **fields)))
+        return database.row(f"SELECT * FROM spans WHERE start_unix_nano = {start}")
+
+    return send
+
+
+@pytest.mark.parametrize("dialect", CALLS)
+def test_a_call_is_the_same_in_every_dialect(stored: Any, dialect: str) -> None:
+    row = stored(CALLS[dialect])
+    assert {column: row[column] for column in CALL} == CALL
+    assert row["dialect"] == dialect
+    assert dict(row["attributes"]).keys() == CALLS[dialect].keys(), "kept as they came"
+
+
+def test_dialects_in_one_batch_do_not_disturb_each_other(database: Any, otlp: Any) -> None:
+    spans = [otlp.span(9, i, None, said) for i, said in enumerate([{}, *CALLS.values()], 1)]
+    database.insert(otlp.request(*spans))
+    rows = database.rows("SELECT * FROM spans WHERE trace_id = ? ORDER BY span_id", [f"{9:032x}"])
+    assert [row["dialect"] for row in rows] == [None, *CALLS]
+    assert all({column: row[column] for column in CALL} == CALL for row in rows[1:])
+
+
+OPERATIONS = [
+    ({"openinference.span.kind": "CHAIN"}, None),
+    ({"openinference.span.kind": "RETRIEVER"}, "retrieval"),
+    ({"openinference.span.kind": "EMBEDDING"}, "embeddings"),
+    ({"gen_ai.span.kind": "VECTOR_DB"}, "retrieval"),
+    ({"gen_ai.span.kind": "workflow"}, "invoke_workflow"),
+    ({"gen_ai.span.kind": "UNKNOWN"}, None),
+    ({"traceloop.span.kind": "task", "gen_ai.operation.name": "execute_task"}, None),
+    ({"traceloop.span.kind": "task", "gen_ai.operation.name": "vector_db_retrieve"}, "retrieval"),
+    ({"traceloop.span.kind": "task", "traceloop.entity.name": "BM25Retriever.task"}, "retrieval"),
+    ({"traceloop.span.kind": "tool", "traceloop.entity.name": "search"}, "execute_tool"),
+    ({"mlflow.spanType": '"AGENT"'}, "invoke_agent"),
+    ({"mlflow.spanType": '"PARSER"'}, None),
+    ({"langsmith.span.kind": "retriever", "gen_ai.operation.name": "embeddings"}, "retrieval"),
+    ({"langsmith.span.kind": "prompt", "gen_ai.operation.name": "chat"}, "prompt"),
+    ({"langfuse.observation.type": "span", "gen_ai.operation.name": "chat"}, "chat"),
+    ({"ai.operationId": "ai.generateText"}, "invoke_agent"),
+    ({"ai.operationId": "ai.embed"}, None),
+    ({"ai.operationId": "ai.embed.doEmbed"}, "embeddings"),
+    ({"gen_ai.operation.name": "agent_step"}, None),
+    ({"gen_ai.operation.name": "a new one"}, "a new one"),
+]
+
+
+@pytest.mark.parametrize(("attributes", "operation"), OPERATIONS)
+def test_a_kind_of_span_is_an_operation_or_none(
+    stored: Any, attributes: dict[str, Any], operation: str | None
+) -> None:
+    assert stored(attributes)["operation_name"] == operation
+
+
+def test_a_method_of_an_llm_that_calls_no_model_is_no_call(stored: Any) -> None:
+    kind = {"openinference.span.kind": "LLM"}
+    assert stored(kind, name="OpenAI._prepare_chat_with_tools")["operation_name"] is None
+    assert stored(kind, name="OpenAI.chat")["operation_name"] == "chat"
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("OpenAI", "openai"),
+        ("anthropic.messages", "anthropic"),
+        ("google.vertex.chat", "gcp.vertex_ai"),
+        ("amazon-bedrock", "aws.bedrock"),
+        ("azure.ai.openai", "azure.ai.openai"),
+        ("az.ai.inference", "azure.ai.inference"),
+        ("mock.chat", "mock"),
+        ("strands-agents", None),
+        ("LangChain", None),
+        ("my-own.gateway", "my-own.gateway"),
+    ],
+)
+def test_a_provider_has_one_name_and_a_framework_is_none(said: str, name: str | None) -> None:
+    assert provider(said) == name
+
+
+def test_two_names_of_openinference_make_one_provider(stored: Any) -> None:
+    kind = {"openinference.span.kind": "LLM"}
+    azure = stored(kind | {"llm.provider": "azure", "llm.system": "openai"})
+    assert azure["provider_name"] == "azure.ai.openai"
+    assert stored(kind | {"llm.system": "vertexai"})["provider_name"] == "gcp.vertex_ai"
+    assert stored(kind | {"llm.provider": "groq", "llm.system": "openai"})["provider_name"] == "groq"
+
+
+def test_milliseconds_become_seconds(stored: Any) -> None:
+    said = {"ai.operationId": "ai.streamText.doStream", "ai.response.msToFirstChunk": 250.5}
+    assert stored(said)["time_to_first_chunk_s"] == 0.2505
+    strands = {"event_loop.cycle_id": "1", "gen_ai.server.time_to_first_token": 1500}
+    assert stored(strands)["time_to_first_chunk_s"] == 1.5
+
+
+def test_one_finish_reason_becomes_a_list(stored: Any) -> None:
+    assert json.loads(stored({"llm.finish_reason": "stop"})["finish_reasons"]) == ["stop"]
+    assert json.loads(stored({"gen_ai.response.finish_reason": "stop,length"})["finish_reasons"]) == [
+        "stop",
+        "length",
+    ]
+
+
+def test_the_providers_own_usage_in_langfuse_includes_what_was_cached(stored: Any) -> None:
+    raw = {
+        "prompt_tokens": 100,
+        "completion_tokens": 20,
+        "total_tokens": 120,
+        "prompt_tokens_details": {"cached_tokens": 64},
+        "completion_tokens_details": {"reasoning_tokens": 8},
+    }
+    said = {"langfuse.observation.type": "generation", "langfuse.observation.usage_details": json.dumps(raw)}
+    row = stored(said)
+    columns = ("input_tokens", "output_tokens", "cache_read_input_tokens", "reasoning_output_tokens")
+    assert [row[column] for column in columns] == [100, 20, 64, 8]
+
+
+def test_a_pending_span_of_logfire_is_left_out(database: Any, otlp: Any) -> None:
+    pending = otlp.span(12, 1, None, {"logfire.span_type": "pending_span"})
+    database.insert(otlp.request(pending, otlp.span(12, 2, None, {"logfire.span_type": "span"})))
+    rows = database.rows("SELECT span_id FROM spans WHERE trace_id = ?", [f"{12:032x}"])
+    assert [int(row["span_id"], 16) for row in rows] == [2]
+
+
+def test_keys_that_are_nobodys_in_particular_count_in_their_dialect_alone(stored: Any) -> None:
+    assert stored({"model_name": "x", "gen_ai.operation.name": "chat"})["request_model"] is None
+    said = {"logfire.msg": "agent run", "gen_ai.operation.name": "invoke_agent", "model_name": "x"}
+    assert stored(said)["request_model"] == "x"
+
+
+@pytest.mark.parametrize("blob", ["", "{", "nothing", "[]", "17", "null", '{"model": {"a": [1]}}'])
+def test_a_blob_that_is_not_what_it_should_be_spoils_nothing(stored: Any, blob: str) -> None:
+    said = {"openinference.span.kind": "LLM", "llm.invocation_parameters": blob, "llm.model_name": "gpt-4o"}
+    assert stored(said)["response_model"] == "gpt-4o"
+
+
+def test_every_source_of_every_dialect_is_understood() -> None:
+    texts = [(text, one.name) for one in DIALECTS for sources in one.columns.values() for text in sources]
+    assert {Source.parse(*text) for text in texts} == {
+        source for found in COLUMNS.values() for source in found
+    }
+    with pytest.raises(ValueError, match="no source"):
+        Source.parse("a key -> of no kind", "test")
