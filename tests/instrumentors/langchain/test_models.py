@@ -324,3 +324,47 @@ def test_an_llm_that_completes_text_is_an_inference_too(trace: Any) -> None:
     list(FakeStreamingListLLM(responses=["three"]).stream("c"))
 
     assert trace.tree() == ["text_completion"] * 3
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream", "bound"])
+def test_a_model_called_by_itself_belongs_to_the_thread_that_it_is_given(
+    trace: Any, model: Any, how: str
+) -> None:
+    asked: Any = model()
+    config: Any = {"configurable": {"thread_id": "t-1"}}
+
+    async def stream() -> None:
+        async for _ in asked.astream("Hi", config):
+            pass
+
+    match how:
+        case "invoke":
+            asked.invoke("Hi", config)
+        case "ainvoke":
+            asyncio.run(asked.ainvoke("Hi", config=config))
+        case "stream":
+            list(asked.stream("Hi", config))
+        case "astream":
+            asyncio.run(stream())
+        case _:
+            asked.with_config(config).invoke("Hi")
+    asked.invoke("Another")
+
+    first, second = (dict(span.attributes) for span in trace.all("chat"))
+    assert (first["gen_ai.conversation.id"], "gen_ai.conversation.id" in second) == ("t-1", False)
+
+
+@pytest.mark.parametrize(
+    ("address", "provider"),
+    [
+        ("https://api.deepseek.com/v1", "deepseek"),
+        ("https://api.groq.com/openai/v1", "groq"),
+        ("https://gateway.example.com/v1", "openai"),
+    ],
+)
+def test_behind_openais_api_the_provider_is_who_answers_at_the_address(
+    trace: Any, chat_openai: Any, address: str, provider: str
+) -> None:
+    chat_openai(base_url=address).invoke("Hi")
+
+    assert trace.facts("chat gpt-4.1-mini")["gen_ai.provider.name"] == provider

@@ -92,7 +92,12 @@ class LangChainInstrumentor(Instrumentor):
 
 
 def _wrappers(calls: Calls, retrievals: Retrievals) -> dict[str, dict[str, Wrapper]]:
-    models = {"stream": calls.stream("model"), "astream": calls.astream("model")}
+    models: dict[str, Wrapper] = {
+        "invoke": calls.model,
+        "ainvoke": calls.amodel,
+        "stream": calls.stream("model"),
+        "astream": calls.astream("model"),
+    }
     return {
         # Before langchain-core 0.3.50 these modules had names of their own for it.
         **{module: {"_set_config_context": calls.config_context} for module in _CONFIG_CONTEXTS},

@@ -52,6 +52,23 @@ class Calls:
             return wrapped(*args, **kwargs)
         return self._await_ending(wrapped(*args, **kwargs), Scope("model", run=run))
 
+    @staticmethod
+    def model(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Keep the conversation of a model called by itself, of which LangChain tells handlers nothing."""
+        scope = Scope("model")
+        scope.conversation = _conversation(args, kwargs)
+        return (
+            wrapped(*args, **kwargs) if scope.conversation is None else scope.step(wrapped, *args, **kwargs)
+        )
+
+    @staticmethod
+    def amodel(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Do for an asynchronous call what ``model`` does."""
+        scope = Scope("model")
+        scope.conversation = _conversation(args, kwargs)
+        awaitable = wrapped(*args, **kwargs)
+        return awaitable if scope.conversation is None else _awaited(InScope(awaitable, scope))
+
     def tool(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """End the span of a tool that raised what LangChain does not report."""
         scope = Scope("tool")
@@ -82,7 +99,10 @@ class Calls:
 
     @staticmethod
     def _stream(drive: Call, kind: Kind, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        return drive(wrapped(*args, **kwargs), Scope(kind, owner=instance))
+        scope = Scope(kind, owner=instance)
+        if kind == "model":
+            scope.conversation = _conversation(args, kwargs)
+        return drive(wrapped(*args, **kwargs), scope)
 
     def events(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """Place the events of a model's stream below its span."""
@@ -125,9 +145,7 @@ class Calls:
             return
         if run.conversation is None:
             # LangChain tells handlers of a plain chain nothing of `configurable`.
-            configurable = config.get("configurable") or {}
-            thread = next((configurable[key] for key in _CONVERSATION if configurable.get(key)), None)
-            run.conversation = str(thread) if thread else None
+            run.conversation = _thread(config)
         if get_value(RUN) is not run.owner:
             attach(run.context)
 
@@ -151,6 +169,21 @@ class Calls:
     def _close(self, run: Run | None, error: BaseException) -> None:
         if run is not None:
             self._recorder.close(run, error)
+
+
+@guard("langchain conversation")
+def _conversation(args: Args, kwargs: Kwargs) -> str | None:
+    return _thread((args[1] if len(args) > 1 else kwargs.get("config")) or {})
+
+
+def _thread(config: Mapping[str, Any]) -> str | None:
+    configurable = config.get("configurable") or {}
+    thread = next((configurable[key] for key in _CONVERSATION if configurable.get(key)), None)
+    return str(thread) if thread else None
+
+
+async def _awaited(awaitable: InScope[Any]) -> Any:
+    return await awaitable
 
 
 def parent_id(config: Mapping[str, Any]) -> UUID | None:

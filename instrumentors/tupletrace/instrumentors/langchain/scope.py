@@ -21,10 +21,11 @@ class Scope:
     What the call does to the current context stays its own and is there again at its next step.
     """
 
-    __slots__ = ("_context", "_entered", "kind", "owner", "run")
+    __slots__ = ("_context", "_entered", "conversation", "kind", "owner", "run")
 
     def __init__(self, kind: Kind, owner: object = None, run: Run | None = None) -> None:
         self.kind, self.owner, self.run = kind, owner, run
+        self.conversation: str | None = None
         self._context: Context | None = run.context if run is not None else None
         self._entered = run is not None
 

@@ -64,6 +64,9 @@ class Starts:
         """Begin the inference of a chat model (messages) or LLM (strings)."""
         parent = self._recorder.runs.parent(parent_id)
         run = new_run("model", "", parent, "", metadata)
+        scope = waiting("model")
+        if scope is not None and scope.conversation is not None:
+            run.conversation = scope.conversation
         params: Mapping[str, Any] = details.get("invocation_params") or {}
         run.batch = details.get("options") if details.get("batch_size", 1) > 1 else None
         context = run.context
