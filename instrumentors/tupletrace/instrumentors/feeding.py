@@ -43,12 +43,19 @@ class LooseSources:
         self._latest = (*self._latest, *sources)[-_MOST_LOOSE:]
 
     def found_in(self, texts: Iterable[str]) -> Sources:
-        """Return the sources of which these texts hold at least one document."""
+        """Return the sources, the latest of each document, of which these texts hold at least one."""
         latest = self._latest
         if not latest:
             return {}
         text = "\n".join(texts)
-        return {one.version: one for one in latest if any(mark in text for mark in one.marks)}
+        found: dict[str, Source] = {}
+        seen: set[str] = set()
+        # What several retrievers found came from the one that was asked last.
+        for one in reversed(latest):
+            if any(mark in text for mark in one.marks if mark not in seen):
+                found[one.version] = one
+            seen.update(one.marks)
+        return found
 
 
 def write_sources(attributes: MutableMapping[str, Any], sources: Sources) -> None:

@@ -82,6 +82,8 @@ def test_the_inference_says_what_was_asked_and_reported(
     (inference,) = named("chat")
     said = dict(inference.attributes)
     assert said.pop("gen_ai.prompt.version").startswith("template-")
+    retriever = said.pop("tupletrace.retriever.version")
+    assert said.pop("tupletrace.retriever.versions") == (retriever,)
     assert said == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
@@ -99,6 +101,7 @@ def test_the_inference_says_what_was_asked_and_reported(
         "openai.response.service_tier": "default",
         "gen_ai.prompt.name": "text_qa",
         "tupletrace.prompt.provenance": "derived",
+        "tupletrace.retriever.name": "VectorIndexRetriever",
     }
 
 
@@ -202,3 +205,34 @@ def test_spans_hold_content_where_the_environment_asks(index: VectorStoreIndex, 
     assert captured["gen_ai.retrieval.query.text"] == "What is Paris?"
     assert "Paris is a city." in captured["gen_ai.retrieval.documents"]
     assert "Hello world" in captured["gen_ai.output.messages"]
+
+
+@pytest.mark.parametrize("content", ["SPAN_ONLY"], indirect=True)
+@pytest.mark.parametrize("mode", ["context", "simple", "condense_question"])
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["stream_chat", "astream_chat"])
+def test_a_streamed_chat_ends_with_its_answer(
+    index: VectorStoreIndex, llm: Any, named: Any, asynchronous: bool, mode: Any
+) -> None:
+    engine = index.as_chat_engine(chat_mode=mode, llm=llm(), streaming=True)
+
+    async def read() -> str:
+        answer = await engine.astream_chat("What is Paris?")
+        return "".join([token async for token in answer.async_response_gen()])
+
+    text = asyncio.run(read()) if asynchronous else "".join(engine.stream_chat("What is Paris?").response_gen)
+
+    assert text.strip() == "Hello world"
+    chat = named("invoke_workflow")[0]
+    assert all(chat.end_time >= span.end_time for span in named("chat"))
+    assert "Hello world" in chat.attributes["gen_ai.output.messages"]
+
+
+def test_a_streamed_chat_that_fails_half_way_fails_its_workflow(
+    index: VectorStoreIndex, llm: Any, endpoint: Any, failures: Any
+) -> None:
+    endpoint.refused = "/chat/completions"
+    answer = index.as_chat_engine(chat_mode="simple", llm=llm()).stream_chat("What is Paris?")  # pyright: ignore
+    with pytest.raises(openai.AuthenticationError):
+        list(answer.response_gen)
+
+    assert failures()["invoke_workflow SimpleChatEngine"] == "openai.AuthenticationError"

@@ -17,6 +17,8 @@ from tupletrace.instrumentors.llama_index.hooks import Classes, Family
 __all__ = ["LlamaIndexInstrumentor"]
 
 _DISPATCHER = "llama_index_instrumentation"
+_CHAT = "llama_index.core.chat_engine.types"
+_CHAT_STREAM = "StreamingAgentChatResponse.__post_init__"
 
 
 class LlamaIndexInstrumentor(Instrumentor):
@@ -43,6 +45,7 @@ class LlamaIndexInstrumentor(Instrumentor):
             Classes(patches, families).adopt_all()
 
         patches.when_imported(_DISPATCHER, listen)
+        patches.when_imported(_CHAT, partial(patches.wrap, _CHAT, _CHAT_STREAM, engines.chat_stream))
         for module in templates.RENDERING:
             patches.when_imported(module, partial(templates.wrap_rendering, patches, module))
 

@@ -10,6 +10,7 @@ from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.llama_index.engines import conversation_id
 from tupletrace.instrumentors.llama_index.models import request_model
 from tupletrace.instrumentors.llama_index.runs import AgentRunCall, RunCall, Silent, StepCall, StepSpan
+from tupletrace.instrumentors.llama_index.sources import gathering
 from tupletrace.instrumentors.llama_index.tools import start_tool
 from tupletrace.instrumentors.llama_index.trajectory import Kind, Run, Step, current_step, with_step
 from tupletrace.semconv import names
@@ -49,7 +50,7 @@ class Agents:
         is_agent = any(cls.__name__ in _AGENTS for cls in type(workflow).__mro__)
         run = Run(workflow, is_agent)
         if not is_agent:
-            context = with_step(Step(run, "step"), get_current())
+            context = gathering(with_step(Step(run, "step"), get_current()))
             name = workflow._workflow_name or type(workflow).__name__
             return RunCall(self._telemetry.workflow(name, context=context, _attach_to_context=False))
         run.acting = _agent_of(workflow, None)
@@ -59,7 +60,7 @@ class Agents:
             agent_name=run.agent_name,
             request_model=request_model(llm) if llm is not None else None,
             conversation_id=_conversation_id(start_event),
-            context=with_step(Step(run, "model", run.acting), get_current()),
+            context=gathering(with_step(Step(run, "model", run.acting), get_current())),
             _attach_to_context=False,
         )
         call = AgentRunCall(invocation)

@@ -13,6 +13,7 @@ from opentelemetry.util.genai.utils import fq_exception_type
 from tupletrace.instrumentors.base import Wrapper
 from tupletrace.instrumentors.context import declared_route
 from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.llama_index.sources import pass_on
 from tupletrace.semconv import names
 
 _entered: Final[ContextVar[None]] = ContextVar("tupletrace.llama_index.entered")
@@ -62,12 +63,14 @@ class Call(Generic[InvocationT]):
     """A running invocation; subclasses read the result, and may hand out a stream in its place."""
 
     what: str = "llama_index call"
+    gathers: bool = False
+    """Whether what is found in it is for those who called it."""
 
-    def __init__(self, invocation: InvocationT) -> None:
+    def __init__(self, invocation: InvocationT, context: Context | None = None) -> None:
         self.invocation = invocation
         if (route := declared_route()) is not None:
             invocation.attributes[names.ROUTE] = route
-        self._scope: Scope | None = Scope(invocation.context)
+        self._scope: Scope | None = Scope(context if context is not None else invocation.context)
 
     @property
     def text_on_span(self) -> bool:
@@ -88,11 +91,17 @@ class Call(Generic[InvocationT]):
         with guard(f"{self.what} result"):
             self.read(result)
         with guard(f"{self.what} end"):
+            if self.gathers:
+                pass_on(self.invocation.context)
             self.invocation.stop()
 
     def fail(self, error: BaseException | str) -> None:
         """End the span as failed, with the error's type, and its text where content may be captured."""
         self.leave()
+        self.failed(error)
+
+    def failed(self, error: BaseException | str) -> None:
+        """End the span as failed, from wherever that is noticed."""
         with guard(f"{self.what} failure"):
             self.invocation.fail(self._described(error))
 

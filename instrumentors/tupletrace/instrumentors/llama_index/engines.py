@@ -1,5 +1,6 @@
 """Query engines and chat engines: what an application calls, each call one workflow."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from opentelemetry.context import create_key, get_value, set_value
@@ -11,8 +12,10 @@ from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import caller_name
 from tupletrace.instrumentors.llama_index.calls import Begin, Call, around
 from tupletrace.instrumentors.llama_index.hooks import Family
+from tupletrace.instrumentors.llama_index.sources import gathering
 from tupletrace.instrumentors.llama_index.streams import streamed
 
+_ANSWER: Final = create_key("tupletrace.llama_index.answer")
 _ENGINE: Final = create_key("tupletrace.llama_index.engine")
 _CALLER: Final = create_key("tupletrace.llama_index.caller")
 _SHARED_KEY: Final = "chat_history"
@@ -62,13 +65,15 @@ def _begin(telemetry: TelemetryHandler) -> Begin:
         if current_engine() is engine:
             return None
         context = set_value(_CALLER, caller_name(type(engine).__name__), set_value(_ENGINE, engine))
+        answer = _Answer()
+        context = gathering(set_value(_ANSWER, answer, context))
         invocation = telemetry.workflow(
             type(engine).__name__,
             context=context,
             conversation_id=conversation_id(getattr(engine, "_memory", None)),
             _attach_to_context=False,
         )
-        call = EngineCall(invocation)
+        answer.call = call = EngineCall(invocation)
         with guard("llama_index engine input"):
             call.asked(args[0] if args else next(iter(kwargs.values()), None))
         return call
@@ -76,10 +81,46 @@ def _begin(telemetry: TelemetryHandler) -> Begin:
     return begin
 
 
+class _Answer:
+    """Where the answer of an engine's call may come to be known as a stream."""
+
+    call: "EngineCall | None" = None
+
+
+def chat_stream(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """Wrap the making of a streamed chat answer: LlamaIndex reads it in a thread, from then on."""
+    made = wrapped(*args, **kwargs)
+    with guard("llama_index chat stream"):
+        answer = get_value(_ANSWER)
+        call = answer.call if isinstance(answer, _Answer) else None
+        for field in ("chat_stream", "achat_stream"):
+            if call is None:
+                break
+            stream = streamed(getattr(instance, field), _ChatStream(call))
+            if stream is not None:
+                call.streams = True
+                setattr(instance, field, stream)
+    return made
+
+
+class _ChatStream:
+    """Ends an engine's call where the stream ends: in another thread or task, whose context is its own."""
+
+    what = "llama_index chat stream"
+
+    def __init__(self, call: "EngineCall") -> None:
+        self.invocation = call.invocation
+        self.chunk, self.stop, self.fail = call.chunk, call.stop, call.failed
+
+
 class EngineCall(Call[WorkflowInvocation]):
     """A query or a chat turn."""
 
     what = "llama_index engine"
+    gathers = True
+    streams = False
+    """Whether the answer is a chat stream, with whose end the call ends."""
+    _last: Any = None
 
     def asked(self, question: Any) -> None:
         """Take the question, where content may be captured."""
@@ -90,6 +131,8 @@ class EngineCall(Call[WorkflowInvocation]):
     def returned(self, result: Any) -> Any:
         """End the span with the answer; of a lazy one, which asks the model as it is read, with its end."""
         self.leave()
+        if self.streams:
+            return result
         with guard("llama_index engine stream"):
             tokens = streamed(getattr(result, "response_gen", None), self) if _is_lazy(result) else None
             if tokens is not None:
@@ -99,11 +142,14 @@ class EngineCall(Call[WorkflowInvocation]):
         return result
 
     def chunk(self, chunk: Any) -> None:
-        """Nothing: a token of the answer is the user's to read."""
+        """Keep the latest chunk of a chat, which holds the text so far, where content may be captured."""
+        if self.invocation.should_capture_content:
+            self._last = getattr(chunk, "message", None)
 
     def read(self, result: Any) -> None:
         """Take the answer, where content may be captured."""
-        answer = getattr(result, "response", None)
+        last, self._last = self._last, None
+        answer = getattr(result, "response", None) if result is not None else getattr(last, "content", None)
         if self.invocation.should_capture_content and isinstance(answer, str) and answer:
             self.invocation.output_messages = [OutputMessage("assistant", [TextPart(answer)])]
 

@@ -8,6 +8,7 @@ from opentelemetry.context import create_key, get_current, get_value, set_value
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import InferenceInvocation
 
+from tupletrace.instrumentors.feeding import write_sources
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import write_tools
 from tupletrace.instrumentors.llama_index.answers import Answer, reports
@@ -16,6 +17,7 @@ from tupletrace.instrumentors.llama_index.content import as_input, as_output, as
 from tupletrace.instrumentors.llama_index.hooks import Family
 from tupletrace.instrumentors.llama_index.models import provider_name, request_model, request_settings
 from tupletrace.instrumentors.llama_index.prompts import call_prompt, described_tools
+from tupletrace.instrumentors.llama_index.sources import sources_of
 from tupletrace.instrumentors.llama_index.streams import streamed
 from tupletrace.instrumentors.llama_index.templates import message_role, message_text, predicting
 from tupletrace.instrumentors.llama_index.trajectory import write_step
@@ -98,6 +100,7 @@ class LLMCall(Call[InferenceInvocation]):
         prompt = call_prompt(llm, texts, _schema(settings.get("response_format")))
         write_step(invocation.attributes)
         write_tools(invocation.attributes, definitions or described_tools(texts))
+        write_sources(invocation.attributes, sources_of(text for _, text in texts))
         if prompt is not None:
             prompt.write(invocation.attributes)
 

@@ -14,6 +14,7 @@ from tupletrace.instrumentors.llama_index.calls import Call, around
 from tupletrace.instrumentors.llama_index.engines import current_engine
 from tupletrace.instrumentors.llama_index.hooks import Family
 from tupletrace.instrumentors.llama_index.retriever_identity import RetrieverIdentity, identify
+from tupletrace.instrumentors.llama_index.sources import found, gathering
 from tupletrace.instrumentors.llama_index.trajectory import write_step
 from tupletrace.semconv import names
 
@@ -31,7 +32,9 @@ def family(telemetry: TelemetryHandler) -> Family:
             data_source_id=identity.data_source,
             request_model=identity.embedding_model,
             # util-genai would fold an inner retrieval into the outer one.
-            context=set_value(CLIENT_RETRIEVAL_CONTEXT_KEY, None, set_value(_RETRIEVER, retriever)),
+            context=gathering(
+                set_value(CLIENT_RETRIEVAL_CONTEXT_KEY, None, set_value(_RETRIEVER, retriever))
+            ),
             _attach_to_context=False,
         )
         call = RetrieverCall(invocation)
@@ -59,6 +62,7 @@ class RetrieverCall(Call[RetrievalInvocation]):
     """One question to a retriever."""
 
     what = "llama_index retriever"
+    gathers = True
 
     def asked(self, identity: RetrieverIdentity, question: Any) -> None:
         """Write who is asked, and the question where content may be captured."""
@@ -75,13 +79,16 @@ class RetrieverCall(Call[RetrievalInvocation]):
         # An iterator is the user's to read.
         if isinstance(result, list | tuple):
             documents = [_document(node, self.text_on_span) for node in result]
-            self.invocation.attributes[names.RETRIEVAL_DOCUMENTS] = json.dumps(documents, ensure_ascii=False)
+            attributes = self.invocation.attributes
+            attributes[names.RETRIEVAL_DOCUMENTS] = json.dumps(documents, ensure_ascii=False)
+            name, version = attributes[names.RETRIEVER_NAME], attributes[names.RETRIEVER_VERSION]
+            found(self.invocation.context, str(name), str(version), result)
 
 
-def _document(found: Any, with_text: bool) -> dict[str, Any]:
-    document: dict[str, Any] = {"id": found.node.node_id}
-    if found.score is not None and math.isfinite(found.score):
-        document["score"] = float(found.score)
+def _document(node: Any, with_text: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {"id": node.node.node_id}
+    if node.score is not None and math.isfinite(node.score):
+        document["score"] = float(node.score)
     if with_text:
-        document["content"] = found.node.get_content()
+        document["content"] = node.node.get_content()
     return document

@@ -22,6 +22,7 @@ class RunCall(Call[RunT]):
     """A workflow's run, from its start event to its stop event."""
 
     what = "llama_index workflow"
+    gathers = True
 
 
 class AgentRunCall(RunCall[LocalAgentInvocation]):

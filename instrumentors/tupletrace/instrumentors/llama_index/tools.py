@@ -9,6 +9,7 @@ from opentelemetry.util.genai.invocation import ToolInvocation
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.llama_index.calls import Call, around
 from tupletrace.instrumentors.llama_index.hooks import Family
+from tupletrace.instrumentors.llama_index.sources import gathering
 from tupletrace.instrumentors.llama_index.trajectory import current_step, write_step
 
 _TOOL: Final = create_key("tupletrace.llama_index.tool")
@@ -37,7 +38,7 @@ def start_tool(
         name,
         tool_type="function",
         agent_name=step.agent_name if step is not None else None,
-        context=set_value(_TOOL, name, context),
+        context=gathering(set_value(_TOOL, name, context)),
         _attach_to_context=False,
     )
     call = ToolCall(invocation)
@@ -53,6 +54,7 @@ class ToolCall(Call[ToolInvocation]):
     """One execution; LlamaIndex hands a tool's error to the model as the output."""
 
     what = "llama_index tool"
+    gathers = True
 
     def returned(self, result: Any) -> Any:
         """End the span by what the tool's output says."""

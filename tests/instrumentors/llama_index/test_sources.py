@@ -1,0 +1,168 @@
+"""An inference says which retrievers' documents it was given, and nothing of those beside it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from llama_index.core import PromptTemplate, VectorStoreIndex, get_response_synthesizer
+from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.tools import FunctionTool, QueryEngineTool
+from llama_index.core.workflow import Context, Event, StartEvent, StopEvent, Workflow, step
+from opentelemetry.sdk.trace import TracerProvider
+
+from tupletrace.instrumentors.openai import OpenAIInstrumentor
+
+pytestmark = pytest.mark.usefixtures("instrumented")
+
+VERSION, VERSIONS = "tupletrace.retriever.version", "tupletrace.retriever.versions"
+
+
+@pytest.fixture
+def fed(named: Any) -> Any:
+    """Return for each inference the versions that fed it."""
+    return lambda: [span.attributes.get(VERSIONS, ()) for span in named("chat ")]
+
+
+@pytest.fixture
+def found(named: Any) -> Any:
+    """Return the version of each retrieval."""
+    return lambda: [span.attributes[VERSION] for span in named("retrieval")]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_query_engines_model_is_fed_by_its_retriever(
+    index: VectorStoreIndex, llm: Any, fed: Any, found: Any, streaming: bool
+) -> None:
+    answer: Any = index.as_query_engine(llm=llm(), streaming=streaming).query("What is Paris?")
+    if streaming:
+        list(answer.response_gen)
+
+    (version,) = found()
+    assert fed() == [(version,)]
+
+
+def test_queries_side_by_side_know_nothing_of_each_others_documents(
+    index: VectorStoreIndex, llm: Any, named: Any
+) -> None:
+    engines = [index.as_query_engine(llm=llm(), similarity_top_k=1 + n % 2) for n in range(20)]
+
+    async def ask() -> None:
+        await asyncio.gather(*(engine.aquery("What is Paris?") for engine in engines))
+
+    asyncio.run(ask())
+    versions = {span.parent.span_id: span.attributes[VERSION] for span in named("retrieval")}
+    assert len(set(versions.values())) == 2
+    for inference in named("chat "):
+        assert inference.attributes[VERSION] == versions[inference.parent.span_id]
+
+
+def test_an_agents_next_turn_is_fed_by_the_tool_that_retrieved(
+    index: VectorStoreIndex, llm: Any, endpoint: Any, fed: Any, found: Any
+) -> None:
+    def reply(body: dict[str, Any]) -> Any:
+        done = any(message["role"] == "tool" for message in body["messages"])
+        return endpoint.says("A city") if done else endpoint.calls(("search", {"query": "Paris"}))
+
+    def search(query: str) -> str:
+        """Search."""
+        return index.as_retriever().retrieve(query)[0].get_content()
+
+    endpoint.reply = reply
+    agent = FunctionAgent(
+        name="helper", llm=llm(), tools=[FunctionTool.from_defaults(search)], streaming=False
+    )
+
+    async def run() -> None:
+        await agent.run(user_msg="What is Paris?")
+
+    asyncio.run(run())
+    assert fed() == [(), (found()[0],)]
+
+
+def test_a_query_engine_that_is_a_tool_feeds_its_own_model_and_then_the_agents(
+    index: VectorStoreIndex, llm: Any, endpoint: Any, fed: Any, found: Any
+) -> None:
+    def reply(body: dict[str, Any]) -> Any:
+        asks = bool(body.get("tools")) and not any(message["role"] == "tool" for message in body["messages"])
+        return endpoint.calls(("cities", {"input": "Paris"})) if asks else endpoint.says("A city")
+
+    endpoint.reply = reply
+    tool = QueryEngineTool.from_defaults(
+        index.as_query_engine(llm=llm()), name="cities", description="Cities"
+    )
+    agent = FunctionAgent(name="helper", llm=llm(), tools=[tool], streaming=False)
+
+    async def run() -> None:
+        await agent.run(user_msg="What is Paris?")
+
+    asyncio.run(run())
+    (version,) = found()
+    assert fed() == [(), (version,), (version,)]
+
+
+class Found(Event):
+    """Documents were found."""
+
+    text: str
+
+
+class Rag(Workflow):
+    """Looks up in one step and asks in another."""
+
+    def __init__(self, index: VectorStoreIndex, llm: Any) -> None:
+        super().__init__()
+        self._index, self._llm = index, llm
+
+    @step
+    async def look_up(self, ctx: Context, ev: StartEvent) -> Found:
+        nodes = await self._index.as_retriever().aretrieve("What is Paris?")
+        return Found(text=nodes[0].get_content())
+
+    @step
+    async def ask(self, ctx: Context, ev: Found) -> StopEvent:
+        return StopEvent(result=await self._llm.acomplete(f"Sum up: {ev.text}"))
+
+
+def test_a_step_of_a_workflow_is_fed_by_the_steps_before_it(
+    index: VectorStoreIndex, llm: Any, fed: Any, found: Any
+) -> None:
+    async def run() -> None:
+        await Rag(index, llm()).run()
+
+    asyncio.run(run())
+    assert fed() == [(found()[0],)]
+
+
+def test_what_the_program_retrieves_by_hand_is_recognised_in_what_it_asks(
+    index: VectorStoreIndex, llm: Any, fed: Any, found: Any
+) -> None:
+    nodes = index.as_retriever().retrieve("What is Paris?")
+    llm().predict(PromptTemplate("Of {context} answer"), context="; ".join(n.get_content() for n in nodes))
+    get_response_synthesizer(llm=llm()).synthesize("What is Paris?", nodes)
+    llm().chat([ChatMessage(role="user", content="Something else")])
+
+    assert fed() == [(found()[0],), (found()[0],), ()]
+
+
+def test_embedding_calls_of_several_requests_say_all_their_tokens(
+    index: VectorStoreIndex, tracer_provider: TracerProvider, named: Any
+) -> None:
+    model: Any = index._embed_model
+
+    class OneByOne(type(model)):
+        def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+            return [
+                list(self._get_client().embeddings.create(input=[text], model="m").data[0].embedding)
+                for text in texts
+            ]
+
+    one_by_one = OneByOne(model="text-embedding-3-small", api_key="sk-test", http_client=model._http_client)
+    OpenAIInstrumentor().instrument(tracer_provider=tracer_provider)
+    try:
+        one_by_one.get_text_embedding_batch(["one", "two", "three"])
+    finally:
+        OpenAIInstrumentor().uninstrument()
+
+    (embeddings,) = named("embeddings")
+    assert embeddings.attributes["gen_ai.usage.input_tokens"] == 15
