@@ -25,6 +25,7 @@ _CONFIG_CONTEXTS: Final = (
     "langchain_core.runnables.fallbacks",
     "langgraph._internal._runnable",
 )
+_EXECUTORS: Final = ("langchain_classic.agents.agent", "langchain.agents.agent")
 _TEMPLATES: Final = {
     "langchain_core.prompts.chat": ("BaseChatPromptTemplate", "ChatPromptTemplate"),
     "langchain_core.prompts.few_shot": ("FewShotPromptTemplate", "FewShotChatMessagePromptTemplate"),
@@ -49,9 +50,10 @@ class LangChainInstrumentor(Instrumentor):
         self._recorder = recorder = Recorder(telemetry, tracer)
         calls, retrievals = Calls(recorder), Retrievals(recorder)
         patches.when_imported(_HOOKS, partial(self._add_handler, patches, calls, recorder))
-        for module, wrappers in _wrappers(calls, retrievals).items():
+        for module, wrappers in _wrappers(calls).items():
             patches.when_imported(module, partial(_wrap_all, patches, module, wrappers))
         families: dict[str, tuple[str, Choose]] = {
+            "langchain_core.retrievers": ("BaseRetriever", retrievals.own),
             "langchain_core.vectorstores.base": ("VectorStore", retrievals.search),
             "langchain_core.embeddings.embeddings": ("Embeddings", Embedders(recorder).embed),
         }
@@ -91,12 +93,18 @@ class LangChainInstrumentor(Instrumentor):
         )
 
 
-def _wrappers(calls: Calls, retrievals: Retrievals) -> dict[str, dict[str, Wrapper]]:
+def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
     models: dict[str, Wrapper] = {
         "invoke": calls.model,
         "ainvoke": calls.amodel,
         "stream": calls.stream("model"),
         "astream": calls.astream("model"),
+    }
+    executor: dict[str, Wrapper] = {
+        "AgentExecutor.invoke": calls.executor,
+        "AgentExecutor.ainvoke": calls.aexecutor,
+        "AgentExecutor.stream": calls.stream("executor"),
+        "AgentExecutor.astream": calls.astream("executor"),
     }
     return {
         # Before langchain-core 0.3.50 these modules had names of their own for it.
@@ -113,10 +121,7 @@ def _wrappers(calls: Calls, retrievals: Retrievals) -> dict[str, dict[str, Wrapp
             "BaseLLM._generate_helper": calls.generate,
             "BaseLLM._agenerate_helper": calls.agenerate,
         },
-        "langchain_core.retrievers": {
-            "BaseRetriever.invoke": retrievals.retrieve,
-            "BaseRetriever.ainvoke": retrievals.aretrieve,
-        },
+        **dict.fromkeys(_EXECUTORS, executor),
         "langchain_core.tools.base": {
             "BaseTool.run": calls.tool,
             "BaseTool.arun": calls.atool,

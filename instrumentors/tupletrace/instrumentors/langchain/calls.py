@@ -69,6 +69,16 @@ class Calls:
         awaitable = wrapped(*args, **kwargs)
         return awaitable if scope.conversation is None else _awaited(InScope(awaitable, scope))
 
+    @staticmethod
+    def executor(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Tell the start callback that it is an agent which begins."""
+        return Scope("executor", owner=instance).step(wrapped, *args, **kwargs)
+
+    @staticmethod
+    def aexecutor(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Do for an asynchronous call what ``executor`` does."""
+        return _awaited(InScope(wrapped(*args, **kwargs), Scope("executor", owner=instance)))
+
     def tool(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """End the span of a tool that raised what LangChain does not report."""
         scope = Scope("tool")

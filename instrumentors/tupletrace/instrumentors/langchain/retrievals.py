@@ -40,6 +40,10 @@ class Retrievals:
         """Record an asynchronous retrieval."""
         return self._acall(partial(self._retrieval, instance, args, kwargs), wrapped, args, kwargs)
 
+    def own(self, method: str) -> Wrapper | None:
+        """Return the wrapper of a method that a retriever implements anew, as an ensemble does."""
+        return {"invoke": self.retrieve, "ainvoke": self.aretrieve}.get(method)
+
     def search(self, method: str) -> Wrapper | None:
         """Return the wrapper of a vector store's method, if it is one that searches."""
         match = _SEARCH.match(method)
@@ -78,7 +82,7 @@ class Retrievals:
 
     @guard("langchain retrieval")
     def _retrieval(self, retriever: Any, args: Args, kwargs: Kwargs) -> Run | None:
-        if not self._recorder.listening:
+        if any(one is retriever for one in _asked()) or not self._recorder.listening:
             return None
         config = (args[1] if len(args) > 1 else kwargs.get("config")) or {}
         given = {key: value for key, value in kwargs.items() if key not in _NOT_SETTINGS}
@@ -88,19 +92,19 @@ class Retrievals:
         return self._starts.retriever(
             given_parent if given_parent is not None else runs.innermost(ambient_parent_id()),
             name,
-            retrievers.store_of(retriever),
+            (retriever, retrievers.store_of(retriever)),
             partial(retrievers.configuration, retriever, given),
         )
 
     @guard("langchain search")
     def _direct(self, store: Any, method: str, args: Args, kwargs: Kwargs) -> Run | None:
-        if get_value(retrievers.SEARCHED) is store or not self._recorder.listening:
+        if any(one is store for one in _asked()) or not self._recorder.listening:
             return None
         search_type = "mmr" if "marginal" in method else "similarity"
         given = dict(zip(_parameters(type(store), method), args, strict=False)) | kwargs
         configured = partial(retrievers.search_configuration, store, search_type, given)
         parent = self._recorder.runs.innermost(ambient_parent_id())
-        return self._starts.retriever(parent, type(store).__name__, store, configured)
+        return self._starts.retriever(parent, type(store).__name__, (store,), configured)
 
     @guard("langchain retrieval")
     def _found(self, run: Run, args: Args, kwargs: Mapping[str, Any], documents: Any) -> None:
@@ -108,6 +112,11 @@ class Retrievals:
             query = args[0] if args else kwargs.get("input", kwargs.get("query"))
             finish_retrieval(run, query, documents)
         self._recorder.close(run)
+
+
+def _asked() -> tuple[Any, ...]:
+    asked = get_value(retrievers.ASKED)
+    return asked if isinstance(asked, tuple) else ()
 
 
 @functools.lru_cache(maxsize=512)

@@ -17,8 +17,8 @@ from tupletrace.instrumentors.langchain.stores import collection_of, embedding_m
 from tupletrace.semconv import names
 from tupletrace.semconv.fingerprint import retriever_version
 
-SEARCHED: Final = create_key("tupletrace.langchain.searched")
-"""The store that the retrieval in progress searches: how it does so is no retrieval of its own."""
+ASKED: Final = create_key("tupletrace.langchain.asked")
+"""The retriever and store of the retrieval in progress: how they go about it is no retrieval of its own."""
 _INNER: Final = ("base_retriever", "retriever", "retrievers")
 _STORES: Final = ("vectorstore", "vector_store")
 _RERANKERS: Final = ("base_compressor", "compressor", "reranker", "model", "model_name", "top_n")
@@ -30,9 +30,9 @@ _LONGEST_SETTING: Final = 200
 
 
 def begin(
-    telemetry: TelemetryHandler, run: Run, searched: Any, configured: Callable[[], dict[str, Any]]
+    telemetry: TelemetryHandler, run: Run, asked: tuple[Any, ...], configured: Callable[[], dict[str, Any]]
 ) -> RetrievalInvocation:
-    """Start the retrieval of a run, which searches this store, if any."""
+    """Start the retrieval of a run, of these retrievers and stores."""
     found: dict[str, Any] = {}
     with guard("langchain retriever identity"):
         found = configured()
@@ -40,7 +40,7 @@ def begin(
         data_source_id=found.get("collection") or found.get("store"),
         request_model=found.get("embedding_model"),
         # util-genai would fold a retriever inside an ensemble into it; here both are to be seen.
-        context=set_value(CLIENT_RETRIEVAL_CONTEXT_KEY, None, set_value(SEARCHED, searched, run.context)),
+        context=set_value(CLIENT_RETRIEVAL_CONTEXT_KEY, None, set_value(ASKED, asked, run.context)),
         _attach_to_context=False,
     )
     top_k = found.get("top_k")

@@ -12,7 +12,7 @@ from opentelemetry.util.types import AttributeValue
 from tupletrace.instrumentors.feeding import Source, Sources
 from tupletrace.instrumentors.identity import Prompt, caller_name
 
-Kind = Literal["chain", "graph", "node", "prompt", "model", "tool", "retriever", "embeddings"]
+Kind = Literal["chain", "graph", "node", "prompt", "model", "tool", "retriever", "embeddings", "executor"]
 RUN: Final = create_key("tupletrace.langchain.run")
 """The run whose span is, or is above, the current one."""
 _FRAMEWORK: Final = ("asyncio.events", "langgraph.pregel.")
@@ -56,6 +56,9 @@ class Run:
     conversation: str | None = None
     first_step: int | None = None
     """The first ``langgraph_step`` that this graph run took: a resumed thread does not begin at 1."""
+    turn: int | None = None
+    """The place of the latest act of an agent that counts them itself."""
+    acted: Kind | None = None
     prompt: Prompt | None = None
     """The prompt that a step of this sequence rendered last."""
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -70,6 +73,16 @@ class Run:
         """Make ``span`` this run's own, under which all below it belong."""
         self.span, self.owner = span, self
         self.context = Context({**span.context, RUN: self})
+
+    def take_turn(self) -> None:
+        """Take this run's place among the acts of its agent; the tools that one answer calls share theirs."""
+        for above in self.ancestors():
+            if above.turn is not None:
+                if not self.kind == above.acted == "tool":
+                    above.turn += 1
+                above.acted, self.step = self.kind, above.turn
+            if above.kind != "chain":
+                return
 
     def pass_on(self, parent: "Run") -> None:
         """Leave what was found in this run to what follows it in its parent."""

@@ -39,13 +39,15 @@ class Starts:
     ) -> None:
         """Begin a chain, graph, node, prompt or parser: only what means something to the user has a span."""
         parent = self._recorder.runs.parent(parent_id)
-        scope = waiting("graph")
+        scope, executor = waiting("graph"), waiting("executor")
         step = graphs.node_step(tags)
         if run_type in ("prompt", "parser"):
             kind: Kind = "prompt" if run_type == "prompt" else "chain"
             self._recorder.begin(run_id, new_run(kind, name, parent, label_below(parent), metadata))
         elif scope is not None:
             self._graph(run_id, new_run("graph", name, parent, name, metadata), scope, inputs)
+        elif executor is not None:
+            self._executor(run_id, new_run("executor", name, parent, name, metadata), executor, inputs)
         elif step is not None:
             self._node(run_id, new_run("node", name, parent, name, metadata), step)
         else:
@@ -69,6 +71,7 @@ class Starts:
             run.conversation = scope.conversation
         params: Mapping[str, Any] = details.get("invocation_params") or {}
         run.batch = details.get("options") if details.get("batch_size", 1) > 1 else None
+        run.take_turn()
         context = run.context
         invocation = models.begin(self._recorder.telemetry, run, operation, serialized, params)
         self._recorder.begin(run_id, run, invocation)
@@ -100,6 +103,7 @@ class Starts:
         tool = serialized or {}
         name = str(tool.get("name") or "tool")
         run = new_run("tool", name, self._recorder.runs.parent(parent_id), name, metadata)
+        run.take_turn()
         invocation = self._recorder.telemetry.tool(
             name, tool_type="function", agent_name=run.agent, context=run.context, _attach_to_context=False
         )
@@ -112,11 +116,11 @@ class Starts:
                 invocation.arguments = as_text(given)
 
     def retriever(
-        self, parent: Run | None, name: str, searched: Any, configured: Callable[[], dict[str, Any]]
+        self, parent: Run | None, name: str, asked: tuple[Any, ...], configured: Callable[[], dict[str, Any]]
     ) -> Run:
         """Begin a retrieval, whose run id a callback will tell, if there is one."""
         run = new_run("retriever", name, parent, name, {})
-        self._recorder.begin(None, run, retrievers.begin(self._recorder.telemetry, run, searched, configured))
+        self._recorder.begin(None, run, retrievers.begin(self._recorder.telemetry, run, asked, configured))
         return run
 
     def _sequence(
@@ -145,13 +149,7 @@ class Starts:
             name = parent.name if parent is not None and parent.kind == "node" else caller_name(run.name)
         run.label = name
         if graphs.is_agent(scope.owner):
-            run.agent = name
-            span: Outermost = self._recorder.telemetry.invoke_local_agent(
-                agent_name=name,
-                context=run.context,
-                _attach_to_context=False,
-                conversation_id=run.conversation,
-            )
+            span: Outermost = self._agent(run, name)
         else:
             span = self._recorder.telemetry.workflow(
                 name, context=run.context, _attach_to_context=False, conversation_id=run.conversation
@@ -159,6 +157,24 @@ class Starts:
         run.step = None
         self._outermost(run_id, run, span, inputs)
         scope.enter(run)
+
+    def _executor(self, run_id: UUID, run: Run, scope: Scope, inputs: Any) -> None:
+        """Begin an agent of the time before LangGraph; it has no graph to count its steps."""
+        if run.name == type(scope.owner).__name__:
+            run.label = caller_name(run.name)
+        run.turn = -1
+        run.step = None
+        self._outermost(run_id, run, self._agent(run, run.label), inputs)
+        scope.enter(run)
+
+    def _agent(self, run: Run, name: str) -> LocalAgentInvocation:
+        run.agent = name
+        return self._recorder.telemetry.invoke_local_agent(
+            agent_name=name,
+            context=run.context,
+            _attach_to_context=False,
+            conversation_id=run.conversation,
+        )
 
     def _node(self, run_id: UUID, run: Run, step: int) -> None:
         graph = run.parent
