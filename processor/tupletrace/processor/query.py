@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ import duckdb
 import pyarrow as pa
 
 MAX_SECONDS: Final = 60.0
+MAX_BYTES: Final = 256 * 2**20
+"""Of one answer, which is held in memory: `FROM spans` must not end a processor."""
 _QUERY_NODES: Final = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "VALUES_NODE"}
 _TABLE_FUNCTIONS: Final = {
     "range",
@@ -25,17 +28,29 @@ _TABLE_FUNCTIONS: Final = {
     "duckdb_columns",
 }
 _SCALARS_REFUSED: Final = {
+    "array_resize",
+    "bitstring",
+    "current_setting",
     "getenv",
     "getvariable",
-    "write_log",
-    "repeat",
+    "list_resize",
     "lpad",
-    "rpad",
-    "current_setting",
     "nextval",
     "query",
     "query_table",
+    "repeat",
+    "rpad",
+    "setseed",
+    "setval",
+    "sleep_ms",
+    "write_log",
 }
+"""They read what is not in the tables, write, or make a value of any size, which no limit interrupts."""
+_LISTS: Final = {"range", "generate_series"}
+_FORMATS: Final = {"format", "printf"}
+_HUGE: Final = re.compile(r"\d{7}")
+_HUGE_WIDTH: Final = re.compile(r"\d{4}|\*|\{[^}]*\{")
+_ROWS_A_BATCH: Final = 10_000
 _FILE_LIKE: Final = ("/", "\\", ".", "*", "?")
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
@@ -103,16 +118,42 @@ def run(
         sql.encode()  # lone surrogates end here
         check(cursor, sql)
         cursor.execute("BEGIN TRANSACTION READ ONLY")
-        return cursor.sql(sql, params=parameters or None).to_arrow_table()
-    except duckdb.InterruptException:
+        return _read(cursor.sql(sql, params=parameters or None).to_arrow_reader(_ROWS_A_BATCH))
+    # What goes wrong while rows are read comes through Arrow as an OSError.
+    except (duckdb.Error, RuntimeError, OSError, UnicodeEncodeError) as error:
         took = time.monotonic() - started
-        raise SqlFailed(f"the query was stopped after {took:.3g} s; the limit is {seconds:g} s") from None
-    except (duckdb.Error, RuntimeError, UnicodeEncodeError) as error:
+        if took >= seconds and "interrupt" in str(error).lower():
+            raise SqlFailed(f"the query was stopped after {took:.3g} s; the limit is {seconds:g} s") from None
         raise SqlFailed(str(error).strip()) from None
     finally:
         timer.cancel()
         with suppress(duckdb.Error):
             cursor.execute("ROLLBACK")
+
+
+def _read(reader: pa.RecordBatchReader) -> pa.Table:
+    batches: list[pa.RecordBatch] = []
+    size = 0
+    for batch in reader:
+        size += batch.nbytes
+        if size > MAX_BYTES:
+            raise SqlFailed(
+                f"the answer has more than {MAX_BYTES // 2**20} MiB; ask for less, or add a LIMIT"
+            )
+        batches.append(batch)
+    return pa.Table.from_batches(batches, reader.schema).rename_columns(_distinct(reader.schema.names))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Name equal columns apart as DuckDB does, which knows no case: a, a_1."""
+    taken: dict[str, str] = {}
+    for name in names:
+        number, own = 0, name
+        while own.lower() in taken:
+            number += 1
+            own = f"{name}_{number}"
+        taken[own.lower()] = own
+    return list(taken.values())
 
 
 def check(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -153,19 +194,41 @@ def _check_node(node: dict[str, Any]) -> None:
         name = str(node["function"].get("function_name", "")).lower()
         if name not in _TABLE_FUNCTIONS:
             raise SqlRefused(f"the table function {name}() is not allowed here")
-    elif kind == "FUNCTION" and str(node.get("function_name", "")).lower() in _SCALARS_REFUSED:
-        raise SqlRefused(f"the function {node['function_name']}() is not allowed here")
+        # Rows come one after the other and can be interrupted, unlike a list.
+        node["function"]["type"] = "TABLE"
+    elif kind == "FUNCTION":
+        _check_function(str(node.get("function_name", "")).lower(), node)
     elif kind == "BASE_TABLE" and any(mark in str(node.get("table_name")) for mark in _FILE_LIKE):
         raise SqlRefused("files cannot be read here; name a table or view")
 
 
+def _check_function(name: str, node: dict[str, Any]) -> None:
+    if name in _SCALARS_REFUSED:
+        raise SqlRefused(f"the function {name}() is not allowed here")
+    if name in _LISTS | _FORMATS:
+        # DuckDB 2 wraps each argument once more than 1.5.
+        arguments = [
+            one.get("expression", one) for one in node.get("arguments") or node.get("children") or []
+        ]
+        for one in arguments[:1] if name in _FORMATS else arguments:
+            literal = one.get("literal") or one.get("value") or {}
+            said = str(literal.get("text", literal.get("value")))
+            large = _HUGE_WIDTH if name in _FORMATS else _HUGE
+            if one.get("class") != "CONSTANT" or large.search(said):
+                raise SqlRefused(f"{name}() takes small constants here")
+
+
 def to_json(table: pa.Table) -> str:
-    """Return a JSON list of one object a row, decimals exact, by DuckDB's own rules."""
-    return (
-        "["
-        + ",\n ".join(row for (row,) in _over(table, "SELECT CAST(to_json(result) AS VARCHAR) FROM result"))
-        + "]"
-    )
+    """Return a JSON list of one object a row, decimals exact, NaN and infinity as null."""
+    floats = {_quoted(field.name) for field in table.schema if pa.types.is_floating(field.type)}
+    finite = ", ".join(f"CASE WHEN isfinite({name}) THEN {name} END AS {name}" for name in floats)
+    every = f"* REPLACE ({finite})" if finite else "*"
+    rows = _over(table, f'SELECT CAST(to_json(" ") AS VARCHAR) FROM (SELECT {every} FROM result) AS " "')
+    return "[" + ",\n ".join(row for (row,) in rows) + "]"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def to_csv(table: pa.Table) -> str:
