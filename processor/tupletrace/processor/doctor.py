@@ -1,12 +1,13 @@
 """``tupletrace doctor``: what will happen in this environment, before it happens. Needs no extra."""
 
+import http.client
 import os
 import platform
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 
@@ -105,7 +106,12 @@ def _destination() -> Iterator[Finding]:
     default = "http://localhost:4317" if protocol == "grpc" else "http://localhost:4318"
     endpoint = _variable("ENDPOINT") or default
     yield Finding(None, f"spans go to {endpoint} ({protocol})")
-    problem = _grpc_problem(endpoint) if protocol == "grpc" else _http_problem(endpoint)
+    if protocol == "grpc":
+        problem = _grpc_problem(endpoint)
+    else:
+        # The endpoint of one signal is its whole address, the one of all signals is their beginning.
+        own = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+        problem = _http_problem(own or f"{endpoint.rstrip('/')}/v1/traces")
     if problem is None:
         yield Finding(True, "an OTLP receiver answers there")
     else:
@@ -120,7 +126,7 @@ def _grpc_problem(endpoint: str) -> str | None:
     import grpc
 
     secure = endpoint.startswith("https://")
-    target = endpoint.partition("://")[2].rstrip("/") or endpoint
+    target = urlsplit(endpoint).netloc or endpoint
     channel = (
         grpc.secure_channel(target, grpc.ssl_channel_credentials())
         if secure
@@ -136,10 +142,10 @@ def _grpc_problem(endpoint: str) -> str | None:
 
 def _http_problem(endpoint: str) -> str | None:
     request = urllib.request.Request(  # noqa: S310 - the user's own setting
-        f"{endpoint.rstrip('/')}/v1/traces", b"", {"Content-Type": "application/x-protobuf"}
+        endpoint, b"", {"Content-Type": "application/x-protobuf"}
     )
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310
             return None
-    except (urllib.error.URLError, OSError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return str(getattr(error, "reason", error))

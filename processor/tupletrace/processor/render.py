@@ -5,10 +5,15 @@ from typing import Final
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tupletrace.processor import query
 
 FORMATS: Final = ("table", "json", "csv")
+_CONTROLS: Final = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
+}
+"""What a span says must not move the cursor or ring the bell of who reads it."""
 
 
 def show(table: pa.Table, form: str, title: str | None = None) -> None:
@@ -33,9 +38,10 @@ def _show_table(table: pa.Table, title: str | None) -> None:
             or pa.types.is_floating(field.type)
             or pa.types.is_decimal(field.type)
         )
-        shown.add_column(field.name, justify="right" if numeric else "left", overflow="fold")
+        shown.add_column(
+            Text(field.name.translate(_CONTROLS)), justify="right" if numeric else "left", overflow="fold"
+        )
     for row in query.to_text(table):
-        # Text of a span is data, never markup.
-        shown.add_row(*("" if cell is None else cell.replace("[", "\\[") for cell in row))
+        shown.add_row(*(Text("" if cell is None else cell.translate(_CONTROLS)) for cell in row))
     console.print(shown)
     console.print(f"({table.num_rows} row{'' if table.num_rows == 1 else 's'})", style="dim", highlight=False)
