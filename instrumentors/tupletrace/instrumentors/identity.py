@@ -4,6 +4,8 @@ An identity is written whole or not at all: a layer without one is ``missing``, 
 """
 
 import functools
+import hashlib
+import marshal
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
@@ -13,6 +15,10 @@ from typing import Any, Final, Literal
 
 from tupletrace.semconv import fingerprint, names
 
+_REMEMBERED: Final = 8192
+"""Characters of the longest static text whose version is remembered, 256 of them."""
+_TOOLS_REMEMBERED: Final = 256
+_tools: Final[dict[bytes, tuple[list[str], str]]] = {}
 _LIBRARY_ROOTS: Final = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
 _LIBRARY_FOLDERS: Final = ("/site-packages/", "/dist-packages/", "\\site-packages\\")
 
@@ -41,16 +47,29 @@ def static_prompt(
     """
     if not texts:
         return None
-    version = fingerprint.static_text_version(texts, response_schema)
-    return Prompt(name or caller_name(), version, "derived")
+    name = name or caller_name()
+    if response_schema is None and sum(len(text) for _, text in texts) <= _REMEMBERED:
+        return _derived(name, tuple(texts))
+    return Prompt(name, fingerprint.static_text_version(texts, response_schema), "derived")
 
 
 def write_tools(attributes: MutableMapping[str, Any], definitions: Iterable[Mapping[str, Any]]) -> None:
     """Set names and version of the tools that the model was offered."""
-    tool_names, version = fingerprint.tools_identity(definitions)
-    if tool_names:
-        attributes[names.TOOLS_NAMES] = tool_names
-        attributes[names.TOOLS_VERSION] = version
+    offered = list(definitions)
+    if not offered:
+        return
+    try:
+        # Definitions are the program's to change: known again by all of what they say, never by `id`.
+        seen = hashlib.blake2b(marshal.dumps(offered, 2)).digest()
+    except ValueError:
+        identity = fingerprint.tools_identity(offered)
+    else:
+        identity = _tools.get(seen)
+        if identity is None:
+            if len(_tools) >= _TOOLS_REMEMBERED:
+                _tools.clear()
+            identity = _tools[seen] = fingerprint.tools_identity(offered)
+    attributes[names.TOOLS_NAMES], attributes[names.TOOLS_VERSION] = [*identity[0]], identity[1]
 
 
 def caller_name(fallback: str | None = None, barriers: tuple[str, ...] = ("asyncio.events",)) -> str:
@@ -82,3 +101,8 @@ def _is_library(filename: str) -> bool:
     return filename.startswith(("<", *_LIBRARY_ROOTS)) or any(
         folder in filename for folder in _LIBRARY_FOLDERS
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _derived(name: str, texts: tuple[tuple[str, str], ...]) -> Prompt:
+    return Prompt(name, fingerprint.static_text_version(texts), "derived")

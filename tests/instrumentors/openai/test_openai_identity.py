@@ -312,3 +312,37 @@ def test_the_identity_is_the_same_with_and_without_content(
     assert "gen_ai.input.messages" not in off
     for name in (*PROMPT, "tupletrace.tools.names", "tupletrace.tools.version"):
         assert on[name] == off[name]
+
+
+def test_a_tool_changed_in_place_is_a_new_version(
+    provider: Any, program: Any, completion: dict[str, Any], spans: Any
+) -> None:
+    provider.answers_json(completion)
+    parameters: dict[str, Any] = {
+        "type": "object",
+        "properties": {"count": {"type": "integer", "minimum": 1}},
+    }
+    tools = [{"type": "function", "function": {"name": "find", "parameters": parameters}}]
+
+    for minimum in (1, True, 2, 1):
+        parameters["properties"]["count"]["minimum"] = minimum
+        program.call("chat.completions.create", model="m", messages=[], tools=tools)
+
+    first, boolean, second, again = (
+        span.attributes["tupletrace.tools.version"] for span in spans.get_finished_spans()
+    )
+    assert first == again
+    assert len({first, boolean, second}) == 3
+
+
+def test_a_client_that_moves_is_traced_where_it_is(
+    provider: Any, program: Any, completion: dict[str, Any], spans: Any
+) -> None:
+    provider.answers_json(completion)
+
+    for url in ("https://api.groq.com/openai/v1", "https://api.openai.com/v1"):
+        program.client.base_url = url
+        program.call("chat.completions.create", model="m", messages=[])
+
+    providers = [span.attributes["gen_ai.provider.name"] for span in spans.get_finished_spans()]
+    assert providers == ["groq", "openai"]

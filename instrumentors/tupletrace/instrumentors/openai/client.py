@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from tupletrace.instrumentors.hosts import provider_at
 
 _BY_RUNTIME: Final[Mapping[str, str]] = {"bedrock": "aws.bedrock", "vertex": "gcp.vertex_ai"}
 """By the name of ``OpenAI(provider=...)`` of openai 3."""
+
+
+_known: Final[WeakKeyDictionary[Any, tuple[Any, "Server"]]] = WeakKeyDictionary()
+"""By client, with the base URL that it had: a program may give it another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +27,19 @@ class Server:
 def server_of(resource: Any) -> Server:
     """Return the server behind ``client.chat.completions``, ``client.responses`` and the like."""
     client = getattr(resource, "_client", None)
-    runtime = getattr(getattr(client, "_provider_runtime", None), "name", None)
+    url = getattr(client, "base_url", None)
+    try:
+        known = _known.get(client)
+        if known is None or known[0] is not url:
+            known = _known[client] = url, _server(client, url)
+    except TypeError:  # no client, or one of the program's own making that has no hash
+        return _server(client, url)
+    return known[1]
+
+
+def _server(client: Any, url: Any) -> Server:
+    runtime: str | None = getattr(getattr(client, "_provider_runtime", None), "name", None)
     azure = any(base.__name__ == "BaseAzureClient" for base in type(client).__mro__)
-    return _server(getattr(client, "base_url", None), runtime, azure)
-
-
-@lru_cache(maxsize=256)
-def _server(url: Any, runtime: str | None, azure: bool) -> Server:
     host = getattr(url, "host", None) or None
     port = getattr(url, "port", None) or {"https": 443, "http": 80}.get(getattr(url, "scheme", ""))
     if runtime:

@@ -1,14 +1,38 @@
 """Reading values that may be the user's dictionaries, models of the client or JSON of a stranger."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+from openai import BaseModel
+
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 def field(value: Any, *path: str) -> Any:
     """Follow keys or attributes; None where one is missing."""
     for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-    return value
+        if isinstance(value, BaseModel):
+            value = _model_field(value, name)
+        elif type(value) is dict or isinstance(value, Mapping):  # pyright: ignore[reportUnknownArgumentType]
+            value = value.get(name)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        else:
+            value = getattr(value, name, None)
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _model_field(model: BaseModel, name: str) -> Any:
+    # Not `getattr`: a model takes 3 us to say that it has no such attribute.
+    value = vars(model).get(name)
+    return value if value is not None or not (extra := model.model_extra) else extra.get(name)
+
+
+def known(value: Any) -> Mapping[str, Any]:
+    """Return all that a dictionary, a model or another object says, to be read by name many times."""
+    if isinstance(value, BaseModel):
+        return {**vars(value), **extra} if (extra := value.model_extra) else vars(value)
+    if isinstance(value, Mapping):
+        return value  # pyright: ignore[reportUnknownVariableType]
+    return getattr(value, "__dict__", _NOTHING)
 
 
 def items(value: Any) -> Sequence[Any]:

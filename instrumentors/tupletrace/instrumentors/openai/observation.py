@@ -4,7 +4,6 @@ import sys
 import weakref
 from _thread import start_new_thread
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final, Protocol
 
 from tupletrace.instrumentors.firewall import guard
@@ -44,44 +43,40 @@ class Gathered(Protocol):
 
 
 class Observation:
-    """Ends a call once: on exhaustion, close, error or when nobody holds the stream any more.
-
-    As a context manager it surrounds one read of the stream.
-    """
+    """Ends a call once: on exhaustion, close, error or when nobody holds the stream any more."""
 
     def __init__(self, listener: Listener, gathered: Gathered, response: Any) -> None:
         self._listener: Listener | None = listener
         self._gathered: Gathered | None = gathered
         self._response = weakref.ref(response)
-        self._reading = False
         self._started = False
-
-    def __enter__(self) -> None:
-        self._reading = True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._reading = False
-        if error is None:
-            return
-        if isinstance(error, _NO_FAILURE):
-            self.end()
-        else:
-            self.fail(error)
+        self.reading = False
+        """True while a read is on its way; the one who reads sets it."""
 
     def chunk(self, chunk: Any) -> None:
         """Note what a read gave."""
-        with _guarded:
+        self.reading = False
+        try:
             if not self._started and self._listener is not None:
                 self._started = True
                 self._listener.first_chunk(chunk)
             if self._gathered is not None:
                 self._gathered.add(chunk)
+        except Exception:  # the guard tells; entering it costs as much as a chunk
+            with _guarded:
+                raise
+
+    def stopped(self, error: BaseException) -> None:
+        """Note the error that a read gave, which may be the end."""
+        self.reading = False
+        if isinstance(error, _NO_FAILURE):
+            self.end()
+        else:
+            self.fail(error)
 
     def closed(self) -> None:
         """Note that the response is closed; within a read, that read's outcome says why."""
-        if not self._reading:
+        if not self.reading:
             self.end()
 
     def end(self) -> None:

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 from tupletrace.instrumentors.context import declared_prompt
 from tupletrace.instrumentors.identity import Prompt, static_prompt
 from tupletrace.instrumentors.openai.fields import field, items, text
-from tupletrace.instrumentors.openai.request import Params
+from tupletrace.instrumentors.openai.request import FORMATS, Params
 
 Texts = list[tuple[str, str]]
 _STATIC_ROLES: Final = ("system", "developer")
@@ -59,6 +59,8 @@ def _texts(content: Any) -> list[str]:
 
 def _response_schema(params: Params) -> dict[str, Any] | None:
     """Reduce each way of asking for structured output to what the model sees: name, description, schema."""
+    if params.keys().isdisjoint(FORMATS):
+        return None
     wanted = params.get("response_format") or params.get("text_format") or field(params, "text", "format")
     if isinstance(wanted, type):
         wanted = _schema_of(wanted)

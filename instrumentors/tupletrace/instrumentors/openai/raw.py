@@ -93,11 +93,14 @@ def _async_reading(
 def _noted(inner: Any, observation: Observation) -> Iterator[bytes]:
     with contextlib.closing(inner):
         while True:
+            observation.reading = True
             try:
-                with observation:
-                    data = next(inner)
-            except StopIteration:
-                return
+                data = next(inner)
+            except BaseException as error:
+                observation.stopped(error)
+                if isinstance(error, StopIteration):
+                    return
+                raise
             observation.chunk(data)
             yield data
 
@@ -105,10 +108,13 @@ def _noted(inner: Any, observation: Observation) -> Iterator[bytes]:
 async def _async_noted(inner: Any, observation: Observation) -> AsyncIterator[bytes]:
     async with contextlib.aclosing(inner):
         while True:
+            observation.reading = True
             try:
-                with observation:
-                    data = await anext(inner)
-            except StopAsyncIteration:
-                return
+                data = await anext(inner)
+            except BaseException as error:
+                observation.stopped(error)
+                if isinstance(error, StopAsyncIteration):
+                    return
+                raise
             observation.chunk(data)
             yield data

@@ -11,14 +11,16 @@ from tupletrace.instrumentors.openai.fields import field, items, number, text
 from tupletrace.semconv import names
 
 Params = Mapping[str, Any]
-_NUMBERS: Final[tuple[tuple[str, str, Callable[[float], float]], ...]] = (
-    ("temperature", "temperature", float),
-    ("top_p", "top_p", float),
-    ("frequency_penalty", "frequency_penalty", float),
-    ("presence_penalty", "presence_penalty", float),
-    ("top_k", "top_k", int),
-    ("seed", "seed", int),
-)
+_NUMBERS: Final[Mapping[str, Callable[[float], float]]] = {
+    "temperature": float,
+    "top_p": float,
+    "frequency_penalty": float,
+    "presence_penalty": float,
+    "top_k": int,
+    "seed": int,
+}
+FORMATS: Final = ("modalities", "response_format", "text_format", "text")
+"""Parameters that may ask for another output than text."""
 _MAX_TOKENS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
@@ -35,13 +37,15 @@ def sent(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe_inference(invocation: InferenceInvocation, params: Params) -> None:
     """Set the request's facts of chat completions, responses and legacy completions."""
-    for name, attribute, kind in _NUMBERS:
-        value = number(params.get(name))
+    for name in params.keys() & _NUMBERS.keys():
+        value = number(params[name])
         if value is not None:
-            setattr(invocation, attribute, kind(value))
-    limits = (number(params.get(name)) for name in _MAX_TOKENS)
-    invocation.max_tokens = next((int(limit) for limit in limits if limit is not None), None)
-    invocation.stop_sequences = _stop_sequences(params.get("stop"))
+            setattr(invocation, name, _NUMBERS[name](value))
+    if not params.keys().isdisjoint(_MAX_TOKENS):
+        limits = (number(params.get(name)) for name in _MAX_TOKENS)
+        invocation.max_tokens = next((int(limit) for limit in limits if limit is not None), None)
+    if "stop" in params:
+        invocation.stop_sequences = _stop_sequences(params["stop"])
     choices = number(params.get("n"))
     if choices is not None and choices != 1:
         invocation.request_choice_count = int(choices)
@@ -49,7 +53,8 @@ def describe_inference(invocation: InferenceInvocation, params: Params) -> None:
         invocation.request_stream = True
     invocation.reasoning_level = text(params.get("reasoning_effort") or field(params, "reasoning", "effort"))
     invocation.previous_response_id = text(params.get("previous_response_id"))
-    invocation.output_type = _output_type(params)
+    if not params.keys().isdisjoint(FORMATS):
+        invocation.output_type = _output_type(params)
     tier = text(params.get("service_tier"))
     if tier is not None and tier != "auto":
         invocation.attributes[names.OPENAI_REQUEST_SERVICE_TIER] = tier

@@ -1,18 +1,22 @@
 """What was answered: model, id, finish reasons, usage, and the content where it is captured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.util.genai.invocation import EmbeddingInvocation, InferenceInvocation
 from opentelemetry.util.genai.types import MessagePart, OutputMessage, TextPart
 
-from tupletrace.instrumentors.openai.fields import count, field, items, text
+from tupletrace.instrumentors.openai.fields import count, field, items, known, text
 from tupletrace.instrumentors.openai.parts import message_parts
 from tupletrace.instrumentors.openai.prompt import named_prompt
 from tupletrace.instrumentors.openai.response_items import is_tool_call, item_message
 from tupletrace.instrumentors.openai.usage import set_usage
 from tupletrace.semconv import names
 
+_ECHOED: Final = (
+    ("service_tier", names.OPENAI_RESPONSE_SERVICE_TIER),
+    ("system_fingerprint", names.OPENAI_SYSTEM_FINGERPRINT),
+)
 _FINISH_REASONS: Final = {
     "tool_calls": "tool_call",
     "function_call": "tool_call",
@@ -25,8 +29,9 @@ _FINISH_REASONS: Final = {
 
 def describe_completion(invocation: InferenceInvocation, completion: Any) -> None:
     """Set the answer's facts of a chat completion or a legacy completion."""
-    _describe(invocation, completion)
-    choices = items(field(completion, "choices"))
+    said = known(completion)
+    _describe(invocation, said)
+    choices = items(said.get("choices"))
     reasons = [_finish_reason(field(choice, "finish_reason")) for choice in choices]
     invocation.finish_reasons = [reason for reason in reasons if reason is not None] or None
     if invocation.should_capture_content:
@@ -38,11 +43,12 @@ def describe_completion(invocation: InferenceInvocation, completion: Any) -> Non
 
 def describe_response(invocation: InferenceInvocation, response: Any) -> None:
     """Set the answer's facts of a response."""
-    _describe(invocation, response)
-    output = items(field(response, "output"))
-    reason = _response_finish_reason(response, output)
+    said = known(response)
+    _describe(invocation, said)
+    output = items(said.get("output"))
+    reason = _response_finish_reason(said, output)
     invocation.finish_reasons = [reason] if reason else None
-    echo = named_prompt(field(response, "prompt"))
+    echo = named_prompt(said.get("prompt"))
     if echo is not None:
         echo.write(invocation.attributes)
     if invocation.should_capture_content and output:
@@ -68,15 +74,12 @@ def response_error(response: Any) -> str | None:
     return text(field(error, "code")) or text(field(error, "type")) or "_OTHER"
 
 
-def _describe(invocation: InferenceInvocation, answer: Any) -> None:
-    invocation.response_id = text(field(answer, "id"))
-    invocation.response_model_name = text(field(answer, "model"))
-    set_usage(invocation, field(answer, "usage") or field(answer, "x_groq", "usage"))
-    for name, attribute in (
-        ("service_tier", names.OPENAI_RESPONSE_SERVICE_TIER),
-        ("system_fingerprint", names.OPENAI_SYSTEM_FINGERPRINT),
-    ):
-        value = text(field(answer, name))
+def _describe(invocation: InferenceInvocation, said: Mapping[str, Any]) -> None:
+    invocation.response_id = text(said.get("id"))
+    invocation.response_model_name = text(said.get("model"))
+    set_usage(invocation, said.get("usage") or field(said.get("x_groq"), "usage"))
+    for name, attribute in _ECHOED:
+        value = text(said.get(name))
         if value is not None:
             invocation.attributes[attribute] = value
             invocation.metric_attributes[attribute] = value
@@ -87,12 +90,12 @@ def _choice_parts(choice: Any) -> list[MessagePart]:
     return [TextPart(legacy)] if legacy is not None else message_parts(field(choice, "message"))
 
 
-def _response_finish_reason(response: Any, output: Sequence[Any]) -> str | None:
-    status = text(field(response, "status"))
+def _response_finish_reason(said: Mapping[str, Any], output: Sequence[Any]) -> str | None:
+    status = text(said.get("status"))
     if status == "completed" and any(map(is_tool_call, output)):
         return "tool_call"
     if status == "incomplete":
-        status = text(field(response, "incomplete_details", "reason")) or status
+        status = text(field(said.get("incomplete_details"), "reason")) or status
     return None if status in ("queued", "in_progress") else _finish_reason(status)
 
 

@@ -94,16 +94,21 @@ class ObservedStream(_Observed):
 
     def __next__(self) -> Any:
         observation = self._self_observation
-        with observation:
+        observation.reading = True
+        try:
             chunk = self.__wrapped__.__next__()
+        except BaseException as error:
+            observation.stopped(error)
+            raise
         observation.chunk(chunk)
         return chunk
 
     def __iter__(self) -> Iterator[Any]:
         # A generator, as the client's own: closing it leaves the stream open.
+        read = self.__next__
         while True:
             try:
-                chunk = self.__next__()
+                chunk = read()
             except StopIteration:
                 return
             yield chunk
@@ -133,15 +138,20 @@ class ObservedAsyncStream(_Observed):
 
     async def __anext__(self) -> Any:
         observation = self._self_observation
-        with observation:
+        observation.reading = True
+        try:
             chunk = await self.__wrapped__.__anext__()
+        except BaseException as error:
+            observation.stopped(error)
+            raise
         observation.chunk(chunk)
         return chunk
 
     async def __aiter__(self) -> AsyncIterator[Any]:
+        read = self.__anext__
         while True:
             try:
-                chunk = await self.__anext__()
+                chunk = await read()
             except StopAsyncIteration:
                 return
             yield chunk
