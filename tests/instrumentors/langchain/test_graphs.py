@@ -9,10 +9,12 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, ToolCall
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
+from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import StatusCode
 
@@ -318,3 +320,47 @@ def test_interleaved_agents_keep_their_steps_and_threads_apart(trace: Any, model
     assert tree[1::2] == [steps] * 20
     for span in trace.all("chat"):
         assert span.attributes["gen_ai.agent.name"] == f"agent {span.attributes['gen_ai.conversation.id']}"
+
+
+@pytest.mark.filterwarnings("ignore:The v3 streaming protocol")
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["stream_events", "astream_events"])
+def test_an_agent_streamed_by_events_of_version_3_has_the_same_spans(
+    trace: Any, model: Make, asynchronous: bool
+) -> None:
+    agent: Any = create_agent(model(), tools=[], name="helper")
+    asked = {"messages": [("user", "Hi")]}
+
+    async def stream() -> None:
+        async for _ in await agent.astream_events(asked, version="v3"):
+            pass
+
+    asyncio.run(stream()) if asynchronous else list(agent.stream_events(asked, version="v3"))
+
+    assert trace.tree() == ["invoke_agent helper", ["model", ["chat"]]]
+
+
+def test_two_hundred_interleaved_runs_keep_to_themselves(trace: Any, model: Make) -> None:
+    async def answer(state: Any) -> Any:
+        await asyncio.sleep(0)
+        reply = await (ChatPromptTemplate.from_template("Answer {question}") | model()).ainvoke(
+            {"question": state["question"]}
+        )
+        return {"question": reply.content}
+
+    graph = StateGraph(dict).add_node("answer", answer).add_edge(START, "answer").compile(name="talk")
+
+    async def run() -> None:
+        config = [{"configurable": {"thread_id": f"t-{number}"}} for number in range(200)]
+        await asyncio.gather(*(graph.ainvoke({"question": "Hi"}, one) for one in config))
+
+    before = get_current()
+    asyncio.run(run())
+
+    assert get_current() == before
+    tree = trace.tree()
+    assert tree[::2] == ["invoke_workflow talk"] * 200
+    assert tree[1::2] == [["answer", ["chat"]]] * 200
+    roots = {span.context.trace_id: span for span in trace.all("invoke_workflow talk")}
+    for inference in trace.all("chat"):
+        thread = "gen_ai.conversation.id"
+        assert inference.attributes[thread] == roots[inference.context.trace_id].attributes[thread]

@@ -231,7 +231,8 @@ def test_a_streamed_chat_that_fails_half_way_fails_its_workflow(
     index: VectorStoreIndex, llm: Any, endpoint: Any, failures: Any
 ) -> None:
     endpoint.refused = "/chat/completions"
-    answer = index.as_chat_engine(chat_mode="simple", llm=llm()).stream_chat("What is Paris?")  # pyright: ignore
+    mode: Any = "simple"
+    answer = index.as_chat_engine(chat_mode=mode, llm=llm()).stream_chat("What is Paris?")
     with pytest.raises(openai.AuthenticationError):
         list(answer.response_gen)
 

@@ -15,6 +15,7 @@ from tupletrace.instrumentors.langchain.calls import Calls
 from tupletrace.instrumentors.langchain.embedders import Embedders
 from tupletrace.instrumentors.langchain.families import Choose, adopt
 from tupletrace.instrumentors.langchain.recorder import Recorder
+from tupletrace.instrumentors.langchain.registries import REGISTRIES, Registries
 from tupletrace.instrumentors.langchain.renders import Renders
 from tupletrace.instrumentors.langchain.retrievals import Retrievals
 
@@ -59,6 +60,10 @@ class LangChainInstrumentor(Instrumentor):
         }
         for module, (base, choose) in families.items():
             patches.when_imported(module, partial(adopt, patches, module, base, choose))
+        made = Registries(recorder).made
+        for module, methods in REGISTRIES.items():
+            wrappers = dict.fromkeys(methods, made)
+            patches.when_imported(module, partial(_wrap_all, patches, module, wrappers))
         renders = Renders(recorder)
         for module, classes in _TEMPLATES.items():
             patches.when_imported(module, partial(_wrap_templates, patches, module, classes, renders))

@@ -65,13 +65,17 @@ class Renderings:
         matching = (rendering for rendering in found if rendering.needed <= ids)
         return max(matching, key=lambda rendering: rendering.order, default=None)
 
+    def of_text(self, text: str) -> Rendering | None:
+        """Return the rendering that this text came from."""
+        return self._texts.get(hash(text))
+
     def _of(self, message: Any) -> Iterable[Rendering]:
         for memory in (self._made, self._passed_on):
             reference, rendering = memory.get(id(message), (None, None))
             if rendering is not None and reference is not None and reference() is message:
                 yield rendering
         content = message if isinstance(message, str) else message.content
-        if isinstance(content, str) and (rendering := self._texts.get(hash(content))) is not None:
+        if isinstance(content, str) and (rendering := self.of_text(content)) is not None:
             yield rendering
 
 

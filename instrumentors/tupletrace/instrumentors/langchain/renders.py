@@ -55,13 +55,19 @@ class Renders:
     def _remember(self, template: Any, variables: Mapping[str, Any], produced: Any) -> None:
         run = self._recorder.runs.get(ambient_parent_id())
         step = run if run is not None and run.kind == "prompt" else None
-        prompt = _identify(template, step) or _derive(template, step, run)
+        prompt = _identify(template, step) or self._registered(template) or _derive(template, step, run)
         if step is not None and step.parent is not None:
             step.parent.prompt = prompt
         captured = variables if self._recorder.telemetry.should_capture_content() else {}
         self._recorder.renderings.remember(
             prompt, _content(produced), _given(template, variables), dict(captured)
         )
+
+    def _registered(self, template: Any) -> Prompt | None:
+        """Return the prompt of a registry whose text this template was made of."""
+        found = (self._recorder.renderings.of_text(text) for _, text in templates.texts_of(template))
+        named = (rendering.prompt for rendering in found if rendering is not None)
+        return next((prompt for prompt in named if prompt.provenance == "declared"), None)
 
 
 def _identify(template: Any, step: Run | None) -> Prompt | None:

@@ -132,7 +132,7 @@ class Runs:
         return current if isinstance(current, Run) else None
 
     def innermost(self, run_id: UUID | None) -> Run | None:
-        """Return the run with that id, or the current one below it: LangChain enters no retriever or model."""
+        """Return the run with that id, or the current one below it: LangChain enters no retriever."""
         found, current = self.get(run_id), get_value(RUN)
         if not isinstance(current, Run):
             return found

@@ -46,7 +46,7 @@ def given_name(template: Any, run_name: str | None) -> str | None:
 
 def version_of(template: Any) -> str:
     """Fingerprint roles, template texts, examples and names of partial variables, never any value."""
-    texts = list(_texts(template))
+    texts = list(texts_of(template))
     if partials := sorted(template.partial_variables):
         texts.append(("partials", ",".join(partials)))
     if schema := getattr(template, "schema_", None):
@@ -59,7 +59,8 @@ def _version(texts: tuple[Text, ...], template_format: str) -> str:
     return fingerprint.template_version(texts, template_format)
 
 
-def _texts(template: Any) -> Iterable[Text]:
+def texts_of(template: Any) -> Iterable[Text]:
+    """Return role and text of what a template consists of."""
     messages = getattr(template, "messages", None)
     if messages is not None:
         for message in messages:
@@ -80,12 +81,12 @@ def _message(message: Any) -> Iterable[Text]:
         parts = message.prompt if isinstance(message.prompt, list) else [message.prompt]
         yield _role(message), "\n".join(_text(part) for part in parts)
     else:
-        yield from _texts(message)
+        yield from texts_of(message)
 
 
 def _few_shot(template: Any) -> Iterable[Text]:
     yield "prefix", _text(getattr(template, "prefix", ""))
-    for role, text in _texts(template.example_prompt):
+    for role, text in texts_of(template.example_prompt):
         yield f"example:{role}", text
     selector = getattr(template, "example_selector", None)
     yield "examples", _json(template.examples) if selector is None else type(selector).__qualname__
