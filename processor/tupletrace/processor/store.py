@@ -155,6 +155,13 @@ class Store:
                 "FROM batch WHERE coalesce(response_model, request_model) IS NOT NULL"
             )
         }
+        # Another span may know the provider of a call, or its service tier.
+        known = met | self._priced
+        providers, tiers = {one.provider_name for one in known}, {one.service_tier for one in known}
+        for one in [one for one in known if one.provider_name is None]:
+            met |= {prices.Model(name, one.model, one.service_tier) for name in providers}
+        for one in [one for one in known if one.service_tier is None]:
+            met |= {prices.Model(one.provider_name, one.model, tier) for tier in tiers}
         met -= self._priced
         _add_prices(connection, met)
         return met

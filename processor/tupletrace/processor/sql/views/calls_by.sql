@@ -1,0 +1,165 @@
+-- LLM calls of open traces, each counted once, with tokens in disjoint buckets. What the counted span does not
+-- say is filled from the spans that describe the same call.
+CREATE OR REPLACE MACRO calls_by(roles) AS TABLE
+WITH roles AS MATERIALIZED (
+    SELECT * FROM query_table(roles) WHERE usage_role = 'leaf' OR duplicate_of IS NOT NULL
+),
+described AS (
+    SELECT
+        calls.*,
+        coalesce(roles.duplicate_of_trace_id, roles.trace_id) AS call_trace_id,
+        coalesce(roles.duplicate_of, roles.span_id) AS call_id,
+        roles.usage_role = 'leaf' AS counts
+    FROM roles
+    JOIN live_call_spans AS calls
+        ON calls.trace_id = roles.trace_id
+        AND calls.span_id = roles.span_id
+        AND calls.start_unix_nano = roles.start_unix_nano
+),
+others AS (
+    SELECT
+        call_trace_id AS trace_id,
+        call_id,
+        max(provider_name) AS provider_name,
+        max(request_model) AS request_model,
+        arg_max({'model': response_model, 'revision': model_revision}, length(response_model)) AS answered,
+        max(service_tier) AS service_tier,
+        max(response_id) AS response_id,
+        max(finish_reasons) AS finish_reasons,
+        min(time_to_first_chunk_s) AS time_to_first_chunk_s,
+        arg_max(
+            {'name': prompt_name, 'version': prompt_version, 'provenance': prompt_provenance},
+            CASE prompt_provenance WHEN 'declared' THEN 2 WHEN 'derived' THEN 1 END
+        ) AS prompt,
+        max(retriever_name) AS retriever_name,
+        max(retriever_version) AS retriever_version,
+        arg_max({'names': tools_names, 'version': tools_version}, tools_version) AS tools,
+        max(agent_name) AS agent_name,
+        max(agent_step) AS agent_step,
+        max(conversation_id) AS conversation_id,
+        max(user_id) AS user_id,
+        max(route) AS route,
+        max(cache_read_input_tokens) AS cache_read_input_tokens,
+        max(cache_write_input_tokens) AS cache_write_input_tokens,
+        max(reasoning_output_tokens) AS reasoning_output_tokens
+    FROM described
+    WHERE NOT counts
+    GROUP BY call_trace_id, call_id
+),
+filled AS (
+    SELECT
+        -- A framework repeats the name that was asked for; the client knows which revision answered.
+        calls.response_model IS NULL
+            OR coalesce(starts_with(others.answered.revision, calls.response_model), FALSE) AS names_more,
+        calls.trace_id,
+        calls.span_id,
+        calls.service_name,
+        calls.start_time,
+        calls.duration_ns,
+        calls.status_code,
+        calls.error_type,
+        calls.operation_name,
+        calls.dialect,
+        coalesce(calls.provider_name, others.provider_name) AS provider_name,
+        coalesce(calls.request_model, others.request_model) AS request_model,
+        CASE WHEN names_more THEN others.answered.model ELSE calls.response_model END AS response_model,
+        CASE WHEN names_more THEN others.answered.revision ELSE calls.model_revision END AS model_revision,
+        coalesce(calls.service_tier, others.service_tier) AS service_tier,
+        coalesce(calls.response_id, others.response_id) AS response_id,
+        coalesce(calls.finish_reasons, others.finish_reasons) AS finish_reasons,
+        coalesce(calls.time_to_first_chunk_s, others.time_to_first_chunk_s) AS time_to_first_chunk_s,
+        CASE
+            WHEN calls.prompt_version IS NULL AND others.prompt.version IS NOT NULL THEN others.prompt
+            WHEN calls.prompt_provenance = 'derived' AND others.prompt.provenance = 'declared' THEN others.prompt
+            ELSE {
+                'name': calls.prompt_name,
+                'version': calls.prompt_version,
+                'provenance': calls.prompt_provenance
+            }
+        END AS prompt,
+        coalesce(calls.retriever_name, others.retriever_name) AS retriever_name,
+        coalesce(calls.retriever_version, others.retriever_version) AS retriever_version,
+        CASE
+            WHEN calls.tools_version IS NULL THEN others.tools
+            ELSE {'names': calls.tools_names, 'version': calls.tools_version}
+        END AS tools,
+        coalesce(calls.agent_name, others.agent_name) AS agent_name,
+        coalesce(calls.agent_step, others.agent_step) AS agent_step,
+        coalesce(calls.conversation_id, others.conversation_id) AS conversation_id,
+        coalesce(calls.user_id, others.user_id) AS user_id,
+        coalesce(calls.route, others.route) AS route,
+        calls.input_tokens,
+        calls.output_tokens,
+        calls.total_tokens,
+        calls.usage_unreadable,
+        coalesce(calls.cache_read_input_tokens, others.cache_read_input_tokens) AS cache_read_tokens,
+        coalesce(calls.cache_write_input_tokens, others.cache_write_input_tokens) AS cache_write_tokens,
+        coalesce(calls.reasoning_output_tokens, others.reasoning_output_tokens) AS reasoning_tokens
+    FROM described AS calls
+    LEFT JOIN others ON others.trace_id = calls.trace_id AND others.call_id = calls.span_id
+    WHERE calls.counts
+),
+measured AS (
+    SELECT
+        *,
+        coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0) AS cached_tokens,
+        coalesce(provider_name, '') IN ('anthropic', 'aws.bedrock') AS bills_apart
+    FROM filled
+),
+judged AS (
+    SELECT
+        *,
+        -- Anthropic's and Bedrock's own counts leave cached tokens out; most instrumentations add them.
+        coalesce(cached_tokens > 0 AND (
+            input_tokens + output_tokens + cached_tokens = total_tokens
+            OR (bills_apart AND (cached_tokens > input_tokens OR dialect = 'openlit'))
+        ), FALSE) AS exclusive,
+        coalesce(
+            cached_tokens > 0 AND bills_apart AND dialect IN ('mlflow', 'traceai', 'genai_older', 'vercel'), FALSE
+        ) AS unclear
+    FROM measured
+)
+SELECT
+    trace_id,
+    span_id,
+    service_name,
+    start_time,
+    duration_ns,
+    status_code,
+    error_type,
+    operation_name,
+    provider_name,
+    request_model,
+    response_model,
+    model_revision,
+    service_tier,
+    response_id,
+    finish_reasons,
+    time_to_first_chunk_s,
+    prompt.name AS prompt_name,
+    prompt.version AS prompt_version,
+    prompt.provenance AS prompt_provenance,
+    retriever_name,
+    retriever_version,
+    tools.names AS tools_names,
+    tools.version AS tools_version,
+    agent_name,
+    agent_step,
+    conversation_id,
+    user_id,
+    route,
+    CASE WHEN exclusive THEN input_tokens + cached_tokens ELSE input_tokens END AS input_tokens,
+    CASE WHEN exclusive THEN input_tokens ELSE input_tokens - cached_tokens END AS input_uncached_tokens,
+    cache_read_tokens,
+    cache_write_tokens,
+    output_tokens,
+    reasoning_tokens,
+    CASE
+        WHEN usage_unreadable THEN 'inconsistent'
+        WHEN input_tokens IS NULL AND output_tokens IS NULL THEN 'absent'
+        WHEN NOT exclusive AND coalesce(input_tokens, 0) < cached_tokens THEN 'inconsistent'
+        WHEN coalesce(output_tokens, 0) < coalesce(reasoning_tokens, 0) THEN 'inconsistent'
+        WHEN unclear AND NOT exclusive THEN 'ambiguous'
+        ELSE 'reported'
+    END AS usage_status
+FROM judged;

@@ -1,0 +1,64 @@
+-- Which model, prompt, retriever, tools and evaluator took part in each open trace, and how we know.
+CREATE OR REPLACE MACRO layers_of(llm_calls_of_traces) AS TABLE
+WITH calls AS (
+    SELECT
+        trace_id, operation_name, request_model, response_model, model_revision, prompt_name, prompt_version,
+        prompt_provenance, tools_names, tools_version
+    FROM query_table(llm_calls_of_traces)
+),
+retrievals AS (
+    SELECT trace_id, operation_name, name, retriever_name, data_source_id, retriever_version
+    FROM spans
+    WHERE operation_name IN ('retrieval', 'execute_tool')
+      AND trace_id IN (SELECT trace_id FROM open_traces)
+      AND day >= (SELECT min(first_day) FROM open_traces)
+)
+SELECT DISTINCT
+    trace_id,
+    'model' AS layer,
+    coalesce(request_model, response_model) AS name,
+    coalesce(model_revision, request_model) AS version,
+    CASE WHEN coalesce(request_model, response_model) IS NULL THEN 'missing' ELSE 'declared' END AS provenance,
+    CASE WHEN coalesce(request_model, response_model) IS NULL THEN 'no model on the call' END AS reason
+FROM calls
+UNION ALL
+SELECT DISTINCT
+    trace_id,
+    'prompt',
+    prompt_name,
+    prompt_version,
+    CASE WHEN prompt_version IS NULL THEN 'missing' ELSE prompt_provenance END,
+    CASE WHEN prompt_version IS NULL THEN 'no prompt id, template or system text on the call' END
+FROM calls
+WHERE operation_name <> 'embeddings'
+UNION ALL
+SELECT DISTINCT trace_id, 'tools', tools_names, tools_version, 'derived', CAST(NULL AS VARCHAR)
+FROM calls
+WHERE tools_version IS NOT NULL
+UNION ALL
+SELECT DISTINCT
+    trace_id, 'tools', CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), 'missing',
+    'a tool ran, but no call says which tools the model was offered'
+FROM retrievals
+WHERE operation_name = 'execute_tool'
+  AND trace_id NOT IN (SELECT trace_id FROM calls WHERE tools_version IS NOT NULL)
+UNION ALL
+SELECT DISTINCT
+    trace_id,
+    'retriever',
+    coalesce(retriever_name, data_source_id, name),
+    retriever_version,
+    CASE WHEN retriever_version IS NULL THEN 'missing' ELSE 'derived' END,
+    CASE WHEN retriever_version IS NULL THEN 'no retriever configuration on the retrieval span' END
+FROM retrievals
+WHERE operation_name = 'retrieval'
+UNION ALL
+SELECT DISTINCT
+    trace_id,
+    'evaluator',
+    coalesce(evaluator_name, name),
+    evaluator_version,
+    CASE WHEN evaluator_version IS NULL THEN 'missing' ELSE 'declared' END,
+    CASE WHEN evaluator_version IS NULL THEN 'the evaluation does not say its evaluator''s version' END
+FROM evaluations
+WHERE trace_id IN (SELECT trace_id FROM open_traces);

@@ -1,0 +1,83 @@
+-- Two spans of one trace that describe one call: an outer one (a framework's) and an inner one (a client's).
+-- The outer one is an ancestor of the inner one; or another library's span began while it ran, and nothing
+-- contradicts; or it knows no usage (a stream's opening) and another library's, beside it and next, does.
+CREATE OR REPLACE VIEW live_call_pairs AS
+WITH RECURSIVE parents AS MATERIALIZED (
+    SELECT trace_id, span_id, parent_span_id
+    FROM spans
+    WHERE parent_span_id IS NOT NULL
+      AND trace_id IN (SELECT trace_id FROM open_traces)
+      AND day >= (SELECT min(first_day) FROM open_traces)
+),
+calls AS MATERIALIZED (
+    SELECT
+        trace_id, span_id, parent_span_id, name, scope_name, start_unix_nano, end_unix_nano, embeds, has_usage,
+        request_model, response_model, input_tokens, output_tokens, response_id, status_code, finish
+    FROM live_call_spans
+),
+ancestors AS (
+    SELECT trace_id, span_id, parent_span_id AS ancestor_id, embeds, has_usage, 1 AS distance
+    FROM calls
+    WHERE parent_span_id IS NOT NULL
+    UNION ALL
+    SELECT a.trace_id, a.span_id, p.parent_span_id, a.embeds, a.has_usage, a.distance + 1
+    FROM ancestors AS a
+    JOIN parents AS p ON p.trace_id = a.trace_id AND p.span_id = a.ancestor_id
+    -- A framework's span is near its client's; and a circle of parents ends.
+    WHERE a.distance < 16
+),
+beside AS (
+    SELECT
+        outer_call.trace_id,
+        outer_call.span_id AS outer_id,
+        inner_call.span_id AS inner_id,
+        row_number() OVER (
+            PARTITION BY inner_call.trace_id, inner_call.span_id ORDER BY outer_call.start_unix_nano DESC
+        ) AS position
+    FROM calls AS outer_call
+    JOIN calls AS inner_call
+        ON inner_call.trace_id = outer_call.trace_id
+        AND inner_call.parent_span_id = outer_call.parent_span_id
+        AND inner_call.start_unix_nano > outer_call.start_unix_nano
+        AND inner_call.start_unix_nano <= outer_call.end_unix_nano + 1000000000
+        AND inner_call.name <> outer_call.name
+        AND coalesce(inner_call.finish = outer_call.finish, TRUE)
+        AND same_call(outer_call, inner_call)
+    WHERE NOT outer_call.has_usage
+      AND outer_call.response_id IS NULL
+      AND outer_call.status_code <> 'ERROR'
+      AND inner_call.response_id IS NOT NULL
+)
+SELECT
+    outer_call.trace_id,
+    outer_call.span_id AS outer_id,
+    outer_call.has_usage AS outer_has_usage,
+    inner_call.span_id AS inner_id,
+    inner_call.has_usage AS inner_has_usage,
+    inner_call.distance
+FROM ancestors AS inner_call
+JOIN calls AS outer_call
+    ON outer_call.trace_id = inner_call.trace_id
+    AND outer_call.span_id = inner_call.ancestor_id
+    AND outer_call.embeds = inner_call.embeds
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM ancestors AS circle
+    WHERE circle.trace_id = outer_call.trace_id
+      AND circle.span_id = outer_call.span_id
+      AND circle.ancestor_id = outer_call.span_id
+)
+UNION ALL
+SELECT
+    outer_call.trace_id, outer_call.span_id, outer_call.has_usage, inner_call.span_id, inner_call.has_usage, 100
+FROM calls AS outer_call
+JOIN calls AS inner_call
+    ON inner_call.trace_id = outer_call.trace_id
+    AND inner_call.scope_name <> outer_call.scope_name
+    AND inner_call.start_unix_nano > outer_call.start_unix_nano
+    AND inner_call.start_unix_nano <= outer_call.end_unix_nano
+    AND same_call(outer_call, inner_call)
+UNION ALL
+SELECT trace_id, outer_id, FALSE, inner_id, TRUE, 200
+FROM beside
+WHERE position = 1;

@@ -1,0 +1,215 @@
+"""However many spans describe one call, one counts and knows what all know; the others point at it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+MS = 1_000_000
+USED = {"gen_ai.response.model": "gpt-4o-2024-08-06", "gen_ai.response.id": "r1"}
+
+
+@pytest.fixture(scope="module")
+def shared(open_database: Callable[..., Any]) -> Any:
+    return open_database()
+
+
+class World:
+    """New traces in a shared store."""
+
+    count = 7_000
+
+    def __init__(self, database: Any, otlp: Any) -> None:
+        self.database, self.otlp = database, otlp
+
+    def new(self) -> int:
+        World.count += 1
+        return World.count
+
+    def scoped(self, *scopes: tuple[str, list[Any]]) -> bytes:
+        """One request with the spans of several libraries."""
+        request = ExportTraceServiceRequest()
+        resource = request.resource_spans.add()
+        for name, spans in scopes:
+            resource.scope_spans.add(spans=spans).scope.name = name
+        return request.SerializeToString()
+
+    def roles(self, *bodies: bytes, traces: list[int]) -> dict[int, tuple[str, int | None]]:
+        """Insert, and return each span's role and the span that counts instead, live as settled."""
+        self.database.insert(*bodies)
+        live = self._roles(traces)
+        self.database.store.settle(0)
+        assert self._roles(traces) == live
+        return live
+
+    def _roles(self, traces: list[int]) -> dict[int, tuple[str, int | None]]:
+        listed = ", ".join(f"'{trace:032x}'" for trace in traces)
+        rows = self.database.rows(f"SELECT * FROM usage_roles WHERE trace_id IN ({listed})")
+        return {
+            int(row["span_id"], 16): (
+                row["usage_role"],
+                None if row["duplicate_of"] is None else int(row["duplicate_of"], 16),
+            )
+            for row in sorted(rows, key=lambda row: row["span_id"])
+        }
+
+    def calls(self, trace: int) -> list[dict[str, Any]]:
+        query = "SELECT * FROM llm_calls WHERE trace_id = ? ORDER BY start_time"
+        return self.database.rows(query, [f"{trace:032x}"])
+
+
+@pytest.fixture(scope="module")
+def world(shared: Any, otlp: Any) -> World:
+    return World(shared, otlp)
+
+
+def timed(otlp: Any, start: int, end: int) -> dict[str, int]:
+    return {"start": otlp.noon + start * MS, "end": otlp.noon + end * MS}
+
+
+def test_a_clients_span_beside_a_frameworks_is_the_same_call(world: World, otlp: Any) -> None:
+    """OpenInference: the client's span is a child of the application's, not of the framework's."""
+    trace = world.new()
+    framework = otlp.call(trace, 1, 9, (100, 20), {"gen_ai.prompt.name": "mine"}, **timed(otlp, 0, 50))
+    client = otlp.call(
+        trace, 2, 9, (100, 20), USED | {"gen_ai.prompt.name": None, "gen_ai.prompt.version": None},
+        **timed(otlp, 10, 40),
+    )  # fmt: skip
+    request = world.scoped(("framework", [framework]), ("client", [client]))
+    assert world.roles(request, traces=[trace]) == {1: ("duplicate", 2), 2: ("leaf", None)}
+    (call,) = world.calls(trace)
+    assert (call["prompt_name"], call["prompt_version"]) == ("mine", "3")
+    assert call["response_model"] == "gpt-4o-2024-08-06"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"gen_ai.request.model": "gpt-4o-mini"},
+        {"gen_ai.usage.input_tokens": 101},
+        {"gen_ai.operation.name": "embeddings"},
+        {"gen_ai.response.id": "r2"},
+    ],
+)
+def test_what_contradicts_is_another_call(world: World, otlp: Any, other: dict[str, Any]) -> None:
+    trace = world.new()
+    first = otlp.call(trace, 1, 9, (100, 20), {"gen_ai.response.id": "r1"}, **timed(otlp, 0, 50))
+    second = otlp.call(trace, 2, 9, (100, 20), other, **timed(otlp, 10, 40))
+    request = world.scoped(("framework", [first]), ("client", [second]))
+    assert world.roles(request, traces=[trace]) == {1: ("leaf", None), 2: ("leaf", None)}
+
+
+def test_calls_of_one_library_at_the_same_time_are_several(world: World, otlp: Any) -> None:
+    trace = world.new()
+    calls = [otlp.call(trace, i, 9, (100, 20), **timed(otlp, i, 50 + i)) for i in (1, 2, 3)]
+    assert set(world.roles(world.scoped(("client", calls)), traces=[trace]).values()) == {("leaf", None)}
+
+
+def test_frameworks_calls_at_the_same_time_are_as_many_as_the_clients(world: World, otlp: Any) -> None:
+    trace = world.new()
+    outer = [otlp.call(trace, i, 9, (100, 20), **timed(otlp, i, 50 + i)) for i in (1, 2, 3)]
+    inner = [otlp.call(trace, i, 9, (100, 20), **timed(otlp, i, 40 + i)) for i in (11, 12, 13)]
+    roles = world.roles(world.scoped(("framework", outer), ("client", inner)), traces=[trace])
+    assert sorted(i for i, (role, _) in roles.items() if role == "leaf") == [11, 12, 13]
+
+
+def test_the_outer_span_knows_the_tokens_of_a_stream(world: World, otlp: Any) -> None:
+    trace = world.new()
+    outer = otlp.call(trace, 1, 9, (100, 20), **timed(otlp, 0, 50))
+    inner = otlp.call(trace, 2, 9, None, USED, **timed(otlp, 10, 40))
+    roles = world.roles(world.scoped(("framework", [outer]), ("client", [inner])), traces=[trace])
+    assert roles == {1: ("leaf", None), 2: ("duplicate", 1)}
+    assert world.calls(trace)[0]["response_id"] == "r1"
+
+
+def test_the_opening_of_a_stream_is_the_call_that_follows_beside_it(world: World, otlp: Any) -> None:
+    """LlamaIndex: the generator is returned before the request is sent."""
+    trace = world.new()
+    opening = otlp.call(trace, 1, 9, None, name="OpenAI.astream_chat", **timed(otlp, 0, 2))
+    client = otlp.call(trace, 2, 9, None, USED, name="ChatCompletion", **timed(otlp, 5, 40))
+    roles = world.roles(world.scoped(("llama", [opening]), ("client", [client])), traces=[trace])
+    assert roles == {1: ("duplicate", 2), 2: ("leaf", None)}
+
+
+def test_an_agents_sum_is_a_rollup_and_so_is_a_call_around_several(world: World, otlp: Any) -> None:
+    trace = world.new()
+    agent = otlp.call(trace, 1, None, (300, 60), {"gen_ai.operation.name": "invoke_agent"})
+    outer = otlp.call(trace, 2, 1, (300, 60))
+    roles = world.roles(
+        otlp.request(agent, outer, *(otlp.call(trace, i, 2, (100, 20)) for i in (3, 4, 5))), traces=[trace]
+    )
+    assert (roles[1], roles[2]) == (("rollup", None), ("rollup", None))
+    assert {roles[i] for i in (3, 4, 5)} == {("leaf", None)}
+
+
+def test_a_response_that_is_fetched_again_is_counted_once(world: World, otlp: Any) -> None:
+    trace = world.new()
+    call = otlp.call(trace, 1, attributes=USED)
+    fetch = otlp.call(trace, 2, attributes=USED | {"gen_ai.operation.name": "fetch_response"})
+    roles = world.roles(otlp.request(call, fetch), traces=[trace])
+    assert roles == {1: ("leaf", None), 2: ("duplicate", 1)}
+
+
+def test_one_id_for_two_answers_is_two_calls(world: World, otlp: Any) -> None:
+    """A fake model that gives every response the same id."""
+    trace = world.new()
+    ends = [USED | {"gen_ai.response.finish_reasons": [why]} for why in ("tool_calls", "stop")]
+    roles = world.roles(
+        otlp.request(*(otlp.call(trace, i, 9, attributes=end) for i, end in enumerate(ends, 1))),
+        traces=[trace],
+    )
+    assert roles == {1: ("leaf", None), 2: ("leaf", None)}
+
+
+def test_a_clients_span_in_a_trace_of_its_own_is_the_frameworks_call(world: World, otlp: Any) -> None:
+    """MLflow: a stream's client span loses its parent."""
+    trace, alone = world.new(), world.new()
+    asked = {"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 4711}
+    outer = otlp.call(trace, 1, 9, (4711, 20), asked, name="ChatOpenAI", **timed(otlp, 0, 50))
+    client = otlp.call(alone, 2, None, (4711, 20), asked | USED, name="Completions", **timed(otlp, 10, 40))
+    roles = world.roles(otlp.request(outer), otlp.request(client), traces=[trace, alone])
+    assert roles == {1: ("leaf", None), 2: ("duplicate", 1)}
+    assert world.calls(trace)[0]["response_model"] == "gpt-4o-2024-08-06"
+    assert world.calls(alone) == []
+
+
+@pytest.mark.parametrize("late", ["client", "framework"])
+def test_the_late_half_of_a_call_opens_the_other_halfs_trace(world: World, otlp: Any, late: str) -> None:
+    trace, alone = world.new(), world.new()
+    used = (10_000 + trace, 20)
+    halves = {
+        "framework": otlp.call(trace, 1, 9, used, name="ChatOpenAI", **timed(otlp, 0, 50)),
+        "client": otlp.call(alone, 2, None, used, USED, name="Completions", **timed(otlp, 10, 40)),
+    }
+    last = halves.pop(late)
+    world.database.insert(otlp.request(*halves.values()))
+    world.database.store.settle(0)
+    assert world.roles(otlp.request(last), traces=[trace, alone]) == {1: ("leaf", None), 2: ("duplicate", 1)}
+
+
+def test_requests_of_the_same_size_in_traces_of_their_own_are_all_counted(world: World, otlp: Any) -> None:
+    traces = [world.new() for _ in range(3)]
+    calls = [otlp.call(t, i, None, (5000, 5), **timed(otlp, i, 90 - i)) for i, t in enumerate(traces, 1)]
+    assert set(world.roles(otlp.request(*calls), traces=traces).values()) == {("leaf", None)}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "tokens", "status"),
+    [
+        ({"gen_ai.usage.input_tokens": 100}, (100, 36, 64), "reported"),
+        ({"gen_ai.usage.input_tokens": 36}, (100, 36, 64), "reported"),
+        ({"gen_ai.usage.input_tokens": 90, "gen_ai.usage.total_tokens": 174}, (154, 90, 64), "reported"),
+        ({"gen_ai.usage.input_tokens": 90, "gen_ai.application_name": "x"}, (154, 90, 64), "reported"),
+        ({"gen_ai.usage.input_tokens": 90, "gen_ai.span.kind": "LLM"}, (90, 26, 64), "ambiguous"),
+    ],
+)
+def test_cached_tokens_are_told_apart_whether_the_input_includes_them_or_not(
+    world: World, otlp: Any, attributes: dict[str, Any], tokens: tuple[int, ...], status: str
+) -> None:
+    trace = world.new()
+    said = {"gen_ai.provider.name": "anthropic", "gen_ai.usage.cache_read.input_tokens": 64}
+    world.database.insert(otlp.request(otlp.call(trace, 1, None, (0, 20), said | attributes)))
+    (call,) = world.calls(trace)
+    columns = ("input_tokens", "input_uncached_tokens", "cache_read_tokens")
+    assert (tuple(call[column] for column in columns), call["usage_status"]) == (tokens, status)
