@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langchain_core.documents import Document
+from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
@@ -15,14 +15,21 @@ from langchain_core.tools import tool
 from langchain_core.vectorstores import InMemoryVectorStore
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-pytest.importorskip("langchain_classic")
-
 
 class Embedding(DeterministicFakeEmbedding):
     """Embeddings of a named model."""
 
     model: str = "embed-3"
     size: int = 8
+
+
+class Keep(BaseDocumentCompressor):
+    """Keeps the first documents."""
+
+    top_n: int
+
+    def compress_documents(self, documents: Any, query: str, callbacks: Any = None) -> Any:
+        return documents[: self.top_n]
 
 
 class Faq(BaseRetriever):
@@ -59,16 +66,16 @@ def test_the_retrievers_of_an_ensemble_are_below_it(trace: Any, asynchronous: bo
 
 def test_what_compresses_is_part_of_the_version_and_its_retriever_below(trace: Any) -> None:
     from langchain_classic.retrievers import ContextualCompressionRetriever
-    from langchain_classic.retrievers.document_compressors import EmbeddingsFilter
 
-    def version(k: int) -> Any:
+    def version(top_n: int) -> Any:
         trace.clear()
-        keep = EmbeddingsFilter(embeddings=Embedding(), k=k)
+        keep = Keep(top_n=top_n)
         ContextualCompressionRetriever(base_compressor=keep, base_retriever=Faq()).invoke("?")
         return trace.spans[0].attributes["tupletrace.retriever.version"]
 
     assert version(1) == version(1)
     assert names(trace) == ["ContextualCompressionRetriever", "Faq"]
+    assert version(1) != version(2)
 
 
 def test_the_questions_that_a_model_makes_of_one_are_asked_below_it(trace: Any, model: Any) -> None:
