@@ -70,7 +70,8 @@ class Provider:
         return openai.AsyncOpenAI(http_client=http_client, **_defaults(options))
 
     def _answer(self, request: Any, *, asynchronous: bool) -> Any:
-        self.requests.append(json.loads(request.content))
+        asked = request.headers.get("content-type", "") == "application/json"
+        self.requests.append(json.loads(request.content) if asked and request.content else None)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return answer(asynchronous)
 

@@ -1,4 +1,4 @@
-"""OpenAI client instrumentor: chat completions, responses, embeddings and legacy completions."""
+"""OpenAI client instrumentor: whatever a model answers, and what is fetched and searched."""
 
 from collections.abc import Collection
 from functools import partial
@@ -14,6 +14,17 @@ PATCHED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("openai.resources.beta.responses", "Responses", ("create",), "responses"),
     ("openai.resources.completions", "Completions", ("create",), "completions"),
     ("openai.resources.embeddings", "Embeddings", ("create",), "embeddings"),
+    ("openai.resources.responses", "Responses", ("retrieve", "cancel"), "fetched"),
+    ("openai.resources.beta.responses", "Responses", ("retrieve", "cancel"), "fetched"),
+    ("openai.resources.images", "Images", ("generate", "edit", "create_variation"), "images"),
+    ("openai.resources.audio.speech", "Speech", ("create",), "speech"),
+    ("openai.resources.audio.transcriptions", "Transcriptions", ("create",), "transcriptions"),
+    ("openai.resources.audio.translations", "Translations", ("create",), "transcriptions"),
+    ("openai.resources.moderations", "Moderations", ("create",), "moderations"),
+    ("openai.resources.batches", "Batches", ("create",), "batches"),
+    ("openai.resources.vector_stores.vector_stores", "VectorStores", ("search",), "search"),
+    ("openai.resources.beta.threads.runs.runs", "Runs", ("create",), "runs"),
+    ("openai.resources.beta.threads.threads", "Threads", ("create_and_run",), "runs"),
 )
 """Module, class (its ``Async`` twin likewise), methods and name of the endpoint.
 
@@ -46,9 +57,10 @@ def _patch(
     from tupletrace.instrumentors.openai import calls
     from tupletrace.instrumentors.openai.endpoints import ENDPOINTS
 
+    asynchronous = calls.paginated if endpoint == "search" else calls.asynchronous
     for method in methods:
         patches.wrap(module, f"{resource}.{method}", calls.synchronous(telemetry, ENDPOINTS[endpoint]))
-        patches.wrap(module, f"Async{resource}.{method}", calls.asynchronous(telemetry, ENDPOINTS[endpoint]))
+        patches.wrap(module, f"Async{resource}.{method}", asynchronous(telemetry, ENDPOINTS[endpoint]))
 
 
 __all__ = ["OpenAIInstrumentor"]

@@ -1,6 +1,6 @@
 """One call of the client, from the moment it is made: its facts, its span, its result untouched."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Token
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from opentelemetry.util.genai.invocation import (
     CLIENT_INFERENCE_CONTEXT_KEY,
     Error,
     InferenceData,
+    RetrievalInvocation,
 )
 from opentelemetry.util.genai.utils import fq_exception_type
 
@@ -20,12 +21,13 @@ from tupletrace.instrumentors.context import declared_route
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import write_tools
 from tupletrace.instrumentors.openai.client import server_of
-from tupletrace.instrumentors.openai.endpoints import Endpoint, Invocation
+from tupletrace.instrumentors.openai.endpoints import Endpoint
 from tupletrace.instrumentors.openai.fields import field, items, text
 from tupletrace.instrumentors.openai.observation import Observation
 from tupletrace.instrumentors.openai.prompt import prompt_of
 from tupletrace.instrumentors.openai.raw import Body, loaded, parse, watch_body
 from tupletrace.instrumentors.openai.request import Params, sent
+from tupletrace.instrumentors.openai.starts import Invocation
 from tupletrace.instrumentors.openai.stream import watch_async_stream, watch_stream
 from tupletrace.semconv import names
 
@@ -48,7 +50,7 @@ def synchronous(telemetry: TelemetryHandler, endpoint: Endpoint) -> Wrapper:
     def wrapper(
         wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        call = Call(telemetry, endpoint, instance, kwargs)
+        call = Call(telemetry, endpoint, instance, args, kwargs)
         call.start()
         try:
             result = wrapped(*args, **kwargs)
@@ -70,10 +72,25 @@ def asynchronous(telemetry: TelemetryHandler, endpoint: Endpoint) -> Wrapper:
     ) -> Any:
         # First of all, as without us: missing arguments are refused before anything is awaited.
         coroutine = wrapped(*args, **kwargs)
-        awaited = _awaited(Call(telemetry, endpoint, instance, kwargs), coroutine)
+        awaited = _awaited(Call(telemetry, endpoint, instance, args, kwargs), coroutine)
         # Tasks and warnings name their coroutine.
         awaited.__qualname__ = getattr(coroutine, "__qualname__", awaited.__qualname__)
         return awaited
+
+    return wrapper
+
+
+def paginated(telemetry: TelemetryHandler, endpoint: Endpoint) -> Wrapper:
+    """Return the wrapper of a method whose result is awaited or iterated for pages; the first is traced."""
+
+    def wrapper(
+        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        paginator = wrapped(*args, **kwargs)
+        with _request:
+            page = paginator._get_page
+            paginator._get_page = lambda: _awaited(Call(telemetry, endpoint, instance, args, kwargs), page())
+        return paginator
 
     return wrapper
 
@@ -98,7 +115,12 @@ class Call:
     """Holds what is known of one call; each hook of ours is guarded, so that none reaches the program."""
 
     def __init__(
-        self, telemetry: TelemetryHandler, endpoint: Endpoint, resource: Any, kwargs: Mapping[str, Any]
+        self,
+        telemetry: TelemetryHandler,
+        endpoint: Endpoint,
+        resource: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
     ) -> None:
         self._telemetry = telemetry
         self._endpoint = endpoint
@@ -109,6 +131,8 @@ class Call:
         self._nested = False
         self._token: Token[Context] | None = None
         with _request:
+            if args and endpoint.positional is not None:
+                kwargs = {endpoint.positional: args[0], **kwargs}
             self._params = sent(kwargs)
             if (route := declared_route()) is not None:
                 self._identity[names.ROUTE] = route
@@ -121,7 +145,8 @@ class Call:
         """Start the span, make it current and set what the request says."""
         with _span_start:
             self._nested = _within_outer(self._endpoint)
-            self._invocation = self._endpoint.start(self._telemetry, server_of(self._resource), self._params)
+            server, operation = server_of(self._resource), self._endpoint.operation
+            self._invocation = self._endpoint.begin(self._telemetry, server, self._params, operation)
             self._token = attach(self._invocation.context)
         invocation = self._invocation
         if invocation is None:
@@ -158,9 +183,9 @@ class Call:
         """Note the time of a stream's first chunk, and the model while the metric can still say it."""
         invocation = self._invocation
         if invocation is not None and self._params.get("stream") is True:
-            invocation.response_model_name = text(field(chunk, "model")) or text(
-                field(chunk, "response", "model")
-            )
+            if not isinstance(invocation, RetrievalInvocation):
+                model = text(field(chunk, "model")) or text(field(chunk, "response", "model"))
+                invocation.response_model_name = model
             invocation.record_stream_chunk()
 
     def end(self, answer: Any) -> None:
@@ -185,7 +210,7 @@ class Call:
 
     def _identify_prompt(self) -> None:
         prompt = None
-        if self._endpoint.operation != "embeddings":
+        if self._endpoint.prompted:
             prompt = prompt_of(self._params, self._endpoint.static_texts)
         if prompt is not None:
             prompt.write(self._identity)
@@ -208,7 +233,7 @@ class Call:
         response = getattr(result, "http_response", None)
         if response is None or (chunks is None and loaded(response)):
             return None
-        watch_body(response, Observation(self, Body(chunks), response))
+        watch_body(response, Observation(self, Body(chunks, self._endpoint.binary), response))
         return result
 
     def _read(self, answer: Any) -> Error | None:

@@ -5,18 +5,26 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from opentelemetry.util.genai.handler import TelemetryHandler
-from opentelemetry.util.genai.invocation import EmbeddingInvocation, InferenceInvocation
 
 from tupletrace.instrumentors.openai.chunks import CompletionChunks
 from tupletrace.instrumentors.openai.client import Server
 from tupletrace.instrumentors.openai.content import chat_content, completion_content, responses_content
 from tupletrace.instrumentors.openai.events import ResponseEvents
-from tupletrace.instrumentors.openai.fields import text
 from tupletrace.instrumentors.openai.observation import Gathered
+from tupletrace.instrumentors.openai.pictures_and_sounds import (
+    MediaEvents,
+    asked_content,
+    describe_image_request,
+    describe_images,
+    describe_named,
+    describe_nothing,
+    describe_speech_request,
+    describe_text_request,
+    describe_transcript,
+)
 from tupletrace.instrumentors.openai.prompt import Texts, chat_texts, responses_texts
 from tupletrace.instrumentors.openai.request import (
     Params,
-    conversation_id,
     describe_embedding,
     describe_inference,
 )
@@ -26,13 +34,29 @@ from tupletrace.instrumentors.openai.response import (
     describe_response,
     response_error,
 )
-
-Invocation = InferenceInvocation | EmbeddingInvocation
+from tupletrace.instrumentors.openai.starts import (
+    Invocation,
+    start_embedding,
+    start_fetch,
+    start_inference,
+    start_retrieval,
+)
+from tupletrace.instrumentors.openai.stored import (
+    RunEvents,
+    describe_fetch,
+    describe_fetched,
+    describe_found,
+    describe_run,
+    describe_run_request,
+    describe_search,
+    run_error,
+    search_content,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How the facts of one endpoint are read from and to the invocation that ``start`` gives."""
+    """How the facts of one endpoint are read from and to the invocation that ``begin`` starts."""
 
     operation: str
     request: Callable[[Any, Params], None]
@@ -42,27 +66,13 @@ class Endpoint:
     chunks: Callable[[bool], Gathered] | None = None
     static_texts: Callable[[Params], Texts] | None = None
     error: Callable[[Any], str | None] = lambda answer: None
-
-    def start(self, telemetry: TelemetryHandler, server: Server, params: Params) -> Invocation:
-        """Start the invocation, a child of the current context but not attached to it."""
-        model = text(params.get("model"))
-        if self.operation == "embeddings":
-            return telemetry.embedding(
-                server.provider,
-                request_model=model,
-                server_address=server.address,
-                server_port=server.port,
-                _attach_to_context=False,
-            )
-        return telemetry.inference(
-            server.provider,
-            request_model=model,
-            server_address=server.address,
-            server_port=server.port,
-            operation_name=self.operation,
-            conversation_id=conversation_id(params),
-            _attach_to_context=False,
-        )
+    begin: Callable[[TelemetryHandler, Server, Params, str], Invocation] = start_inference
+    positional: str | None = None
+    """The parameter that may come without its name."""
+    prompted: bool = True
+    """Whether a model follows instructions in it."""
+    binary: bool = False
+    """Whether its answer is a file, which says nothing to us."""
 
 
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {
@@ -92,5 +102,46 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
         completion_content,
         chunks=CompletionChunks,
     ),
-    "embeddings": Endpoint("embeddings", describe_embedding, describe_embeddings),
+    "embeddings": Endpoint(
+        "embeddings", describe_embedding, describe_embeddings, begin=start_embedding, prompted=False
+    ),
+    "images": Endpoint(
+        "generate_content", describe_image_request, describe_images, asked_content, chunks=MediaEvents
+    ),
+    "speech": Endpoint(
+        "generate_content", describe_speech_request, describe_nothing, asked_content, binary=True
+    ),
+    "transcriptions": Endpoint(
+        "generate_content", describe_text_request, describe_transcript, asked_content, chunks=MediaEvents
+    ),
+    "moderations": Endpoint("moderation", describe_nothing, describe_named, asked_content, prompted=False),
+    "batches": Endpoint("create_batch", describe_nothing, describe_named, prompted=False),
+    "fetched": Endpoint(
+        "fetch_response",
+        describe_fetch,
+        describe_fetched,
+        chunks=ResponseEvents,
+        error=response_error,
+        begin=start_fetch,
+        positional="response_id",
+        prompted=False,
+    ),
+    "search": Endpoint(
+        "retrieval",
+        describe_search,
+        describe_found,
+        search_content,
+        begin=start_retrieval,
+        positional="vector_store_id",
+        prompted=False,
+    ),
+    "runs": Endpoint(
+        "invoke_agent",
+        describe_run_request,
+        describe_run,
+        chunks=RunEvents,
+        static_texts=responses_texts,
+        error=run_error,
+        positional="thread_id",
+    ),
 }

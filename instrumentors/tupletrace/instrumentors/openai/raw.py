@@ -23,10 +23,10 @@ class Json(SimpleNamespace):
 class Body:
     """What the program has read of a response, be it JSON or server-sent events."""
 
-    def __init__(self, chunks: Gathered | None) -> None:
+    def __init__(self, chunks: Gathered | None, binary: bool) -> None:
         self._chunks = chunks
         self._read: list[bytes] = []
-        self._room = _LARGEST
+        self._room = 0 if binary else _LARGEST
 
     def add(self, chunk: bytes) -> None:
         """Keep the next bytes, already decompressed."""

@@ -32,7 +32,7 @@ def describe_completion(invocation: InferenceInvocation, completion: Any) -> Non
     said = known(completion)
     _describe(invocation, said)
     choices = items(said.get("choices"))
-    reasons = [_finish_reason(field(choice, "finish_reason")) for choice in choices]
+    reasons = [finish_reason(field(choice, "finish_reason")) for choice in choices]
     invocation.finish_reasons = [reason for reason in reasons if reason is not None] or None
     if invocation.should_capture_content:
         invocation.output_messages = [
@@ -46,14 +46,19 @@ def describe_response(invocation: InferenceInvocation, response: Any) -> None:
     said = known(response)
     _describe(invocation, said)
     output = items(said.get("output"))
-    reason = _response_finish_reason(said, output)
+    reason = response_finish_reason(said, output)
     invocation.finish_reasons = [reason] if reason else None
     echo = named_prompt(said.get("prompt"))
     if echo is not None:
         echo.write(invocation.attributes)
     if invocation.should_capture_content and output:
-        parts = [part for item in output for part in item_message(item)[1]]
-        invocation.output_messages = [OutputMessage("assistant", parts, reason)]
+        invocation.output_messages = output_messages(output, reason)
+
+
+def output_messages(output: Sequence[Any], reason: str | None) -> list[OutputMessage]:
+    """Return the items of a response as one message."""
+    parts = [part for item in output for part in item_message(item)[1]]
+    return [OutputMessage("assistant", parts, reason)]
 
 
 def describe_embeddings(invocation: EmbeddingInvocation, answer: Any) -> None:
@@ -90,15 +95,17 @@ def _choice_parts(choice: Any) -> list[MessagePart]:
     return [TextPart(legacy)] if legacy is not None else message_parts(field(choice, "message"))
 
 
-def _response_finish_reason(said: Mapping[str, Any], output: Sequence[Any]) -> str | None:
+def response_finish_reason(said: Mapping[str, Any], output: Sequence[Any]) -> str | None:
+    """Return why a response ended; None while it has not."""
     status = text(said.get("status"))
     if status == "completed" and any(map(is_tool_call, output)):
         return "tool_call"
     if status == "incomplete":
         status = text(field(said.get("incomplete_details"), "reason")) or status
-    return None if status in ("queued", "in_progress") else _finish_reason(status)
+    return None if status in ("queued", "in_progress") else finish_reason(status)
 
 
-def _finish_reason(reason: Any) -> str | None:
+def finish_reason(reason: Any) -> str | None:
+    """Return a reason in the conventions' words."""
     said = text(reason)
     return None if said is None else _FINISH_REASONS.get(said, said)

@@ -10,16 +10,18 @@ from tupletrace.semconv import names
 
 _INPUT: Final = ("input_tokens", "prompt_tokens")
 _OUTPUT: Final = ("output_tokens", "completion_tokens")
-_INPUT_DETAILS: Final = ("input_tokens_details", "prompt_tokens_details")
+_INPUT_DETAILS: Final = ("input_tokens_details", "prompt_tokens_details", "input_token_details")
 _OUTPUT_DETAILS: Final = ("output_tokens_details", "completion_tokens_details")
 _OF_INPUT: Final = (
     (names.CACHE_READ_INPUT_TOKENS, "cached_tokens"),
     (names.CACHE_WRITE_INPUT_TOKENS, "cache_write_tokens"),
     (names.AUDIO_INPUT_TOKENS, "audio_tokens"),
+    (names.IMAGE_INPUT_TOKENS, "image_tokens"),
 )
 _OF_OUTPUT: Final = (
     (names.REASONING_OUTPUT_TOKENS, "reasoning_tokens"),
     (names.AUDIO_OUTPUT_TOKENS, "audio_tokens"),
+    (names.IMAGE_OUTPUT_TOKENS, "image_tokens"),
 )
 _UNDETAILED: Final = (
     (names.CACHE_READ_INPUT_TOKENS, "prompt_cache_hit_tokens"),  # DeepSeek

@@ -1,0 +1,122 @@
+"""What lives with the provider: fetched responses, vector stores, runs of assistants."""
+
+from typing import Any
+
+from opentelemetry.util.genai.invocation import (
+    FetchResponseInvocation,
+    InferenceInvocation,
+    RetrievalInvocation,
+)
+
+from tupletrace.instrumentors.openai.fields import field, items, known, number, text
+from tupletrace.instrumentors.openai.request import Params, describe_inference
+from tupletrace.instrumentors.openai.response import finish_reason, output_messages, response_finish_reason
+from tupletrace.instrumentors.openai.usage import set_usage
+from tupletrace.semconv import fingerprint, names
+
+_SEARCH: tuple[str, ...] = ("vector_store_id", "max_num_results", "ranking_options", "rewrite_query")
+_RUN_STATES = {"requires_action": "tool_call", "expired": "error"}
+
+
+def describe_fetch(invocation: FetchResponseInvocation, params: Params) -> None:
+    """Set from where a stream is taken up again."""
+    if params.get("stream") is True:
+        invocation.request_stream = True
+    after = number(params.get("starting_after"))
+    invocation.stream_cursor = None if after is None else str(after)
+
+
+def describe_fetched(invocation: FetchResponseInvocation, response: Any) -> None:
+    """Set model, state and finish reasons; the tokens belong to the call that made the response."""
+    said = known(response)
+    output = items(said.get("output"))
+    invocation.response_model_name = text(said.get("model"))
+    invocation.response_status = text(said.get("status"))
+    reason = response_finish_reason(said, output)
+    invocation.finish_reasons = [reason] if reason else None
+    if invocation.should_capture_content and output:
+        invocation.output_messages = output_messages(output, reason)
+
+
+def describe_search(invocation: RetrievalInvocation, params: Params) -> None:
+    """Set how many documents are wanted, and the identity of the retriever: its store and how it ranks."""
+    top_k = number(params.get("max_num_results"))
+    invocation.top_k = None if top_k is None else int(top_k)
+    store = text(params.get("vector_store_id"))
+    if store is not None:
+        config = {"class": "openai.vector_stores"} | {name: params.get(name) for name in _SEARCH}
+        invocation.attributes[names.RETRIEVER_NAME] = store
+        invocation.attributes[names.RETRIEVER_VERSION] = fingerprint.retriever_version(config)
+
+
+def search_content(invocation: RetrievalInvocation, params: Params) -> None:
+    """Set the query."""
+    query = params.get("query")
+    said = [query] if isinstance(query, str) else [one for one in items(query) if isinstance(one, str)]
+    invocation.query_text = "\n".join(said) or None
+
+
+def describe_found(invocation: RetrievalInvocation, page: Any) -> None:
+    """Set the documents, where content is captured."""
+    if invocation.should_capture_content:
+        invocation.documents = [_document(found) for found in items(field(page, "data"))]
+
+
+def describe_run_request(invocation: InferenceInvocation, params: Params) -> None:
+    """Set the request's facts of an assistant's run."""
+    describe_inference(invocation, params)
+    _name_run(invocation, params.get("assistant_id"), params.get("thread_id"))
+
+
+def describe_run(invocation: InferenceInvocation, run: Any) -> None:
+    """Set model, state and tokens of a run; those come when it has ended."""
+    said = known(run)
+    invocation.response_id = text(said.get("id"))
+    invocation.response_model_name = text(said.get("model"))
+    _name_run(invocation, said.get("assistant_id"), said.get("thread_id"))
+    set_usage(invocation, said.get("usage"))
+    status = text(said.get("status"))
+    if status not in (None, "queued", "in_progress", "cancelling"):
+        reason = _RUN_STATES.get(status) or finish_reason(status)
+        invocation.finish_reasons = [reason] if reason else None
+
+
+def run_error(run: Any) -> str | None:
+    """Return the error code of a run that came back as failed."""
+    if field(run, "status") != "failed":
+        return None
+    return text(field(run, "last_error", "code")) or "_OTHER"
+
+
+class RunEvents:
+    """Events of a streamed run; each that is about the run carries it whole."""
+
+    def __init__(self, capture: bool) -> None:
+        self._run: Any = None
+
+    def add(self, chunk: Any) -> None:
+        """Take the next event."""
+        run = field(chunk, "data") or chunk
+        if field(run, "object") == "thread.run":
+            self._run = run
+
+    def answer(self) -> Any:
+        """Return the run as it was last told of."""
+        return self._run
+
+
+def _name_run(invocation: InferenceInvocation, assistant: Any, thread: Any) -> None:
+    if assistant := text(assistant):
+        invocation.attributes[names.AGENT_ID] = assistant
+    if thread := text(thread):
+        invocation.conversation_id = thread
+
+
+def _document(found: Any) -> dict[str, Any]:
+    said = known(found)
+    texts = (text(field(part, "text")) for part in items(said.get("content")))
+    return {
+        "id": said.get("file_id"),
+        "score": said.get("score"),
+        "content": "\n".join(found for found in texts if found),
+    }
