@@ -68,6 +68,8 @@ TOOLS_NAMES: Final = "tupletrace.tools.names"
 """Sorted names of the tools that the model was offered (string[])."""
 TOOLS_VERSION: Final = "tupletrace.tools.version"
 ROUTE: Final = "tupletrace.route"
+TAGS: Final = "tupletrace.tags"
+"""What the program calls its traces by (string[])."""
 GRAPH_NODE: Final = "tupletrace.graph.node"
 """Name of the LangGraph node or LlamaIndex workflow step."""
 

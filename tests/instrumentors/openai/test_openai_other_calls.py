@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+import openai
 import pytest
 from openai.pagination import AsyncPage
 
@@ -143,6 +144,12 @@ CALLS: list[Any] = [
         {"gen_ai.conversation.id": "thread_1", "gen_ai.agent.id": "asst_1"},
     ),
 ]
+
+
+def broken(*args: Any, **kwargs: Any) -> Any:
+    raise ZeroDivisionError
+
+
 calls = pytest.mark.parametrize(("method", "kwargs", "answer", "expected"), CALLS, ids=[c[0] for c in CALLS])
 
 
@@ -295,3 +302,31 @@ def test_a_retriever_is_another_version_when_it_ranks_otherwise(
 
     versions = [span.attributes["tupletrace.retriever.version"] for span in spans.get_finished_spans()]
     assert versions[0] == versions[1] != versions[2]
+
+
+@calls
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    "hook", ["calls.sent", "calls.server_of", "calls.attach", "usage.known", "raw.parse", "calls.Call.end"]
+)
+def test_a9_no_bug_of_ours_reaches_the_other_calls(
+    provider: Any,
+    capturing: None,
+    program: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    kwargs: Any,
+    answer: Any,
+    expected: Any,
+    hook: str,
+) -> None:
+    provider.answers_json(answer)
+    undisturbed = program.call(method, **kwargs)
+    monkeypatch.delenv("TUPLETRACE_RAISE_ERRORS")
+    monkeypatch.setattr(f"tupletrace.instrumentors.openai.{hook}", broken)
+
+    disturbed = program.call(method, **kwargs)
+
+    assert type(disturbed) is type(undisturbed)
+    if isinstance(undisturbed, openai.BaseModel):
+        assert disturbed.to_dict() == undisturbed.to_dict()

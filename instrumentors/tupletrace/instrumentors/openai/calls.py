@@ -17,7 +17,7 @@ from opentelemetry.util.genai.invocation import (
 from opentelemetry.util.genai.utils import fq_exception_type
 
 from tupletrace.instrumentors.base import Wrapper
-from tupletrace.instrumentors.context import declared_route
+from tupletrace.instrumentors.context import declared_attributes
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import write_tools
 from tupletrace.instrumentors.openai.client import server_of
@@ -134,8 +134,7 @@ class Call:
             if args and endpoint.positional is not None:
                 kwargs = {endpoint.positional: args[0], **kwargs}
             self._params = sent(kwargs)
-            if (route := declared_route()) is not None:
-                self._identity[names.ROUTE] = route
+            self._identity |= declared_attributes()
         with _prompt:
             self._identify_prompt()
         with _tools:
@@ -158,6 +157,8 @@ class Call:
         with _request_content:
             if self._endpoint.content is not None and invocation.should_capture_content:
                 self._endpoint.content(invocation, self._params)
+        if invocation.conversation_id is not None:
+            self._identity.pop(names.CONVERSATION_ID, None)
         invocation.attributes.update(self._identity)
 
     def leave(self) -> None:
