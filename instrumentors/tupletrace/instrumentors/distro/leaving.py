@@ -1,0 +1,105 @@
+"""How the process ends: a bounded wait for what is not yet sent, also in children that skip ``atexit``."""
+
+import atexit
+import contextlib
+from collections.abc import Generator
+from types import ModuleType
+from typing import Any, Final
+
+import wrapt
+from opentelemetry.sdk.metrics import MeterProvider
+
+from tupletrace.instrumentors.distro.delivery import Delivery, GuardedMetricExporter
+from tupletrace.instrumentors.distro.forks import ForkWatch
+from tupletrace.instrumentors.distro.notices import Notices
+from tupletrace.instrumentors.distro.outbox import Patience
+from tupletrace.instrumentors.firewall import guard
+
+_CHILD_S: Final = 0.5
+"""How long a multiprocessing child may wait: its parent waits for it."""
+_GRACE_S: Final = 0.1
+"""Of the whole, for cancelling what was not answered."""
+_LONGEST: Final = 5
+"""A receiver that goes on answering is waited for this many times longer than one that does not."""
+_LAST: Final = -1000
+"""A priority by which `multiprocessing` runs our finalizer after everybody else's."""
+
+
+class Leaving:
+    """Ends every delivery of this process within a bounded time, on whichever way out Python lets us run.
+
+    That is: the main thread's end, ``sys.exit``, an unhandled exception, Ctrl-C, and the end of a
+    ``multiprocessing`` child. ``os._exit``, ``SIGKILL`` and ``SIGTERM`` without a handler leave no chance.
+    """
+
+    def __init__(self, seconds: float, notices: Notices) -> None:
+        self._seconds = seconds
+        self._notices = notices
+        self._forked = False
+        self.deliveries: list[Delivery[Any]] = []
+        self.metrics: list[GuardedMetricExporter] = []
+        self.meter_provider: MeterProvider | None = None
+
+    def arm(self) -> None:
+        """Register for every way out; called after the SDK has registered, so as to run before it."""
+        atexit.register(self.at_exit)
+        senders = [part.sender for part in (*self.deliveries, *self.metrics)]
+        ForkWatch(senders, self._in_child).begin()
+        wrapt.register_post_import_hook(self._watch_children, "multiprocessing.util")
+
+    def at_exit(self) -> None:
+        """Send what is left, traces, logs and metrics at the same time."""
+        with self._bounded("sending at exit"):
+            patience = self._hasten(self._seconds)
+            for exporter in self.metrics:
+                exporter.sender.last_attempts()
+            self._end_metrics(patience)
+            self._end(patience)
+
+    def at_child_end(self) -> None:
+        """Send the spans and log records of a forked child; its metrics would repeat its parent's."""
+        with self._bounded("sending at a child's end"):
+            self._end(self._hasten(min(self._seconds, _CHILD_S)))
+
+    @contextlib.contextmanager
+    def _bounded(self, what: str) -> Generator[None]:
+        self._notices.hold()
+        # Ctrl-C means: do not wait.
+        with guard(what), contextlib.suppress(KeyboardInterrupt):
+            yield
+        with guard(what), contextlib.suppress(KeyboardInterrupt):
+            self._end(Patience(0, 0))
+        self._notices.release()
+
+    def _hasten(self, seconds: float) -> Patience:
+        patience = Patience(max(0.0, seconds - _GRACE_S), seconds * _LONGEST)
+        for delivery in self.deliveries:
+            delivery.hasten(patience)
+        return patience
+
+    def _end(self, patience: Patience) -> None:
+        for delivery in self.deliveries:
+            delivery.end(patience)
+
+    def _end_metrics(self, patience: Patience) -> None:
+        provider = self.meter_provider
+        if provider is None or getattr(provider, "_shutdown", False):
+            return
+        atexit.unregister(provider.shutdown)
+        # It raises for a reader that did not finish in time.
+        with contextlib.suppress(Exception):
+            provider.shutdown(timeout_millis=max(1.0, patience.left() * 1000))
+
+    def _in_child(self) -> None:
+        self._forked = True
+        self._notices.start_anew()
+        for delivery in self.deliveries:
+            delivery.outbox.start_anew()
+
+    def _watch_children(self, util: ModuleType) -> None:
+        def child_starts(leaving: "Leaving") -> None:
+            # A spawned child runs `atexit`; a forked one ends by `os._exit`.
+            if leaving._forked:
+                util.Finalize(None, leaving.at_child_end, exitpriority=_LAST)
+
+        util.register_after_fork(self, child_starts)

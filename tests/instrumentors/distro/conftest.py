@@ -1,0 +1,190 @@
+"""Real programs under `opentelemetry-instrument`, and receivers that answer, refuse or stay silent."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+_LAUNCH = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
+_FOREIGN = ("OTEL_", "TUPLETRACE_", "PYTEST_", "GRPC_ENABLE_FORK", "PYTHONPATH")
+_PRELUDE = """\
+import os, sys, time
+from opentelemetry import trace
+
+tracer = trace.get_tracer("app")
+
+def span(name, **attributes):
+    tracer.start_span(name, attributes=attributes).end()
+
+def end():
+    with open(os.environ["END"], "w") as file:
+        file.write(str(time.monotonic()))
+
+"""
+"""What every program begins with: it makes spans with `span` and says with `end` that its exit begins."""
+
+
+class Receiver:
+    """An OTLP/gRPC receiver that keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.resources: list[dict[str, str]] = []
+        self.log_records: list[str] = []
+        self.metrics: set[str] = set()
+        self.requested = threading.Event()
+        self.answer = threading.Event()
+        self.answer.set()
+        self._server = grpc.server(
+            ThreadPoolExecutor(8),
+            options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 * 1024 * 1024)],
+        )
+        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Traces(self), self._server)
+        metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(self), self._server)
+        logs_service_pb2_grpc.add_LogsServiceServicer_to_server(_Logs(self), self._server)
+        self.endpoint = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+
+    @property
+    def names(self) -> Counter[str]:
+        """How often a span of each name arrived."""
+        return Counter(span.name for span in self.spans)
+
+    def stop(self) -> None:
+        """End it with everything that it still holds."""
+        self.answer.set()
+        self._server.stop(None).wait()
+
+
+class _Traces(trace_service_pb2_grpc.TraceServiceServicer):
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def Export(self, request: Any, context: Any) -> Any:
+        self._receiver.requested.set()
+        self._receiver.answer.wait()
+        for resource in request.resource_spans:
+            attributes = {a.key: a.value.string_value for a in resource.resource.attributes}
+            self._receiver.resources.append(attributes)
+            for scope in resource.scope_spans:
+                self._receiver.spans.extend(scope.spans)
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def Export(self, request: Any, context: Any) -> Any:
+        self._receiver.answer.wait()
+        for resource in request.resource_metrics:
+            for scope in resource.scope_metrics:
+                self._receiver.metrics.update(metric.name for metric in scope.metrics)
+        return metrics_service_pb2.ExportMetricsServiceResponse()
+
+
+class _Logs(logs_service_pb2_grpc.LogsServiceServicer):
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def Export(self, request: Any, context: Any) -> Any:
+        self._receiver.answer.wait()
+        for resource in request.resource_logs:
+            for scope in resource.scope_logs:
+                self._receiver.log_records.extend(r.body.string_value for r in scope.log_records)
+        return logs_service_pb2.ExportLogsServiceResponse()
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a program ended; ``exit_s`` is the time from `end()` to the end of its process."""
+
+    code: int
+    out: str
+    errors: str
+    exit_s: float
+
+
+class Program:
+    """A user's program in a folder of its own."""
+
+    def __init__(self, folder: Path, source: str) -> None:
+        self.path = folder / "app.py"
+        self.path.write_text(_PRELUDE + source)
+        self.end = folder / "end"
+
+    def start(self, env: Mapping[str, str], *, instrumented: bool = True) -> subprocess.Popen[str]:
+        """Start it as its user would, with nothing of this test run's environment."""
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+        launch = [sys.executable, "-c", _LAUNCH] if instrumented else []
+        return subprocess.Popen(
+            [*launch, sys.executable, str(self.path)],
+            cwd=self.path.parent,
+            env=clean | {"END": str(self.end), "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"} | dict(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, process: subprocess.Popen[str]) -> Result:
+        """Wait for its end."""
+        out, errors = process.communicate(timeout=100)
+        ended = time.monotonic()
+        last_line = float(self.end.read_text()) if self.end.exists() else ended
+        return Result(process.returncode, out, errors, ended - last_line)
+
+    def run(self, endpoint: str | None = None, *, instrumented: bool = True, **env: str) -> Result:
+        """Run it to its end, sending to an endpoint."""
+        if endpoint is not None:
+            env["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+        return self.finish(self.start(env, instrumented=instrumented))
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str], Program]:
+    """Write a program."""
+
+    def write(source: str) -> Program:
+        folder = tmp_path / f"app{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        return Program(folder, source)
+
+    return write
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver that answers."""
+    running = Receiver()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def nobody() -> Iterator[dict[str, str]]:
+    """Endpoints at which nothing is received: `refused` and `silent`, which accepts and never answers."""
+    with ExitStack() as stack:
+        refused, silent = (stack.enter_context(socket.socket()) for _ in range(2))
+        refused.bind(("127.0.0.1", 0))
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(100)
+        yield {
+            "refused": f"http://127.0.0.1:{refused.getsockname()[1]}",
+            "silent": f"http://127.0.0.1:{silent.getsockname()[1]}",
+        }
