@@ -12,7 +12,6 @@ from typing import Final
 import pyarrow as pa
 
 from tupletrace.processor import index, query
-from tupletrace.processor.http_server import ARROW
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
 from tupletrace.processor.store import Store, StoreError
@@ -57,7 +56,7 @@ def processor(url: str) -> Ask:
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked where the URL comes in
             f"{url.rstrip('/')}/sql",
             json.dumps({"sql": sql}).encode(),
-            {"Content-Type": "application/json", "Accept": ARROW},
+            {"Content-Type": "application/json", "Accept": query.ARROW},
         )
         try:
             # Never through a proxy of the environment, which knows nothing of this machine's ports.

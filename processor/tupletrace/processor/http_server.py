@@ -23,7 +23,6 @@ from tupletrace.processor.journal import JournalError
 from tupletrace.processor.receive import MAX_REQUEST_BYTES, Receiver
 
 PROTOBUF: Final = "application/x-protobuf"
-ARROW: Final = "application/vnd.apache.arrow.stream"
 _INVALID_ARGUMENT, _UNAVAILABLE = 3, 14
 _BACKLOG: Final = 2048
 
@@ -170,8 +169,8 @@ async def _sql(answer: Answer, request: Request) -> Response:
     except query.SqlFailed as error:
         return JSONResponse({"error": str(error)}, 400)
     accepted = request.headers.get("accept", "")
-    if ARROW in accepted:
-        return Response(_arrow(table), media_type=ARROW)
+    if query.ARROW in accepted:
+        return Response(_arrow(table), media_type=query.ARROW)
     if "text/csv" in accepted:
         return Response(await run_in_threadpool(query.to_csv, table), media_type="text/csv")
     return Response(await run_in_threadpool(query.to_json, table), media_type="application/json")

@@ -13,6 +13,8 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
+ARROW: Final = "application/vnd.apache.arrow.stream"
+"""Media type of an answer in Arrow."""
 MAX_SECONDS: Final = 60.0
 MAX_BYTES: Final = 256 * 2**20
 """Of one answer, which is held in memory: `FROM spans` must not end a processor."""
