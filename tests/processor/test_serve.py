@@ -110,7 +110,7 @@ def test_what_was_acknowledged_right_before_a_kill_is_there_once_after_a_restart
     """Again and again on one database, with nothing between the acknowledgement and the kill."""
     database = tmp_path / "x.duckdb"
     sent = 0
-    for _ in range(4):
+    for _ in range(3):
         running = start_processor(database)
         for _ in range(3):
             assert running.export(20) is SpanExportResult.SUCCESS

@@ -42,18 +42,32 @@ class Traces:
     def of(self, trace: int) -> dict[str, Any]:
         return self.database.row("SELECT * FROM traces WHERE trace_id = ?", [f"{trace:032x}"])
 
-    def calls(self, trace: int) -> list[dict[str, Any]]:
-        query = "SELECT * FROM llm_calls WHERE trace_id = ? ORDER BY start_time, span_id"
-        return self.database.rows(query, [f"{trace:032x}"])
-
-    def call_ids(self, *spans: Any) -> list[int]:
-        """Insert the spans of one trace and return the numbers of those that are its LLM calls."""
-        self.insert(*spans)
-        (trace,) = {int.from_bytes(span.trace_id) for span in spans}
-        live = [int(row["span_id"], 16) for row in self.calls(trace)]
+    def calls(self, *groups: list[Any]) -> list[list[int]]:
+        """Insert the spans of some traces, a group each; return the numbers of those that are LLM calls."""
+        self.insert(*(span for group in groups for span in group))
+        ids = [group[0].trace_id.hex() for group in groups]
+        live = self._call_ids(ids)
         self.settle()
-        assert [int(row["span_id"], 16) for row in self.calls(trace)] == live
-        return sorted(live)
+        assert self._call_ids(ids) == live
+        return [live[trace_id] for trace_id in ids]
+
+    def _call_ids(self, ids: list[str]) -> dict[str, list[int]]:
+        found = {trace_id: list[int]() for trace_id in ids}
+        for row in self.database.rows("SELECT trace_id, span_id FROM llm_calls ORDER BY span_id"):
+            if row["trace_id"] in found:
+                found[row["trace_id"]].append(int(row["span_id"], 16))
+        return found
+
+    def settled(self, *groups: list[Any]) -> list[dict[str, Any]]:
+        """Insert the spans of some traces, a group each; return their rows, live as settled."""
+        self.insert(*(span for group in groups for span in group))
+        ids = [group[0].trace_id.hex() for group in groups]
+        live = {row["trace_id"]: row for row in self.database.rows("FROM traces")}
+        self.settle()
+        after = {row["trace_id"]: row for row in self.database.rows("FROM traces")}
+        for trace_id in ids:
+            assert live[trace_id] == after[trace_id] | {"complete": False}
+        return [after[trace_id] for trace_id in ids]
 
     def rows(self, *traces: int) -> list[dict[str, list[str]]]:
         """Every row about each of these traces but for its id, in an order of its own."""
@@ -166,86 +180,75 @@ def test_only_quiet_traces_settle(traces: Traces, otlp: Any) -> None:
     assert not traces.of(after)["complete"]
 
 
-@pytest.mark.parametrize(
-    ("shape", "calls"),
-    [
-        ("outer:usage inner:usage", [2]),
-        ("outer:none inner:usage", [2]),
-        ("outer:usage inner:none", [1]),
-        ("outer:none inner:none", [2]),
-    ],
-)
-def test_a_framework_span_around_a_client_span_is_one_call(
-    traces: Traces, otlp: Any, shape: str, calls: list[int]
-) -> None:
-    """The inner one, unless only the outer one knows what was used."""
-    outer, inner = ((10, 5) if part.endswith("usage") else None for part in shape.split())
-    trace = traces.new()
-    assert traces.call_ids(otlp.call(trace, 1, None, outer), otlp.call(trace, 2, 1, inner)) == calls
-    trace = traces.new()
-    between = [otlp.span(trace, 3, 1), otlp.span(trace, 4, 3)]
-    spans = [otlp.call(trace, 1, None, outer), *between, otlp.call(trace, 2, 4, inner)]
-    assert traces.call_ids(*spans) == calls, "with other spans between them"
+def test_a_framework_span_around_a_client_span_is_one_call(traces: Traces, otlp: Any) -> None:
+    """The inner one, unless only the outer one knows what was used; also with other spans between them."""
+    usage = (10, 5)
+    groups, expected = [], []
+    for outer, inner, call in [(usage, usage, 2), (None, usage, 2), (usage, None, 1), (None, None, 2)]:
+        near, far = traces.new(), traces.new()
+        groups.append([otlp.call(near, 1, None, outer), otlp.call(near, 2, 1, inner)])
+        between = [otlp.span(far, 3, 1), otlp.span(far, 4, 3)]
+        groups.append([otlp.call(far, 1, None, outer), *between, otlp.call(far, 2, 4, inner)])
+        expected += [[call], [call]]
+    assert traces.calls(*groups) == expected
 
 
-def test_a_wrapper_around_several_calls_is_none_and_each_attempt_is_one(traces: Traces, otlp: Any) -> None:
-    trace = traces.new()
-    spans = [otlp.call(trace, 1), *(otlp.call(trace, i, 1) for i in (2, 3))]
-    assert traces.call_ids(*spans, otlp.call(trace, 4, 1, None)) == [2, 3, 4]
+def test_calls_are_counted_whatever_is_above_them(traces: Traces, otlp: Any) -> None:
+    new = traces.new
+    agent = {"gen_ai.operation.name": "invoke_agent"}
+    embeddings = {"gen_ai.operation.name": "embeddings"}
+    cases = {
+        "a wrapper of several calls is none": lambda t: (
+            [otlp.call(t, 1), otlp.call(t, 2, 1), otlp.call(t, 3, 1)],
+            [2, 3],
+        ),
+        "each attempt below a wrapper is a call": lambda t: (
+            [otlp.call(t, 1), otlp.call(t, 2, 1, None), otlp.call(t, 3, 1)],
+            [2, 3],
+        ),
+        "wrappers in wrappers are one call": lambda t: (
+            [otlp.call(t, 1), otlp.call(t, 2, 1, None), otlp.call(t, 3, 2)],
+            [3],
+        ),
+        "an embedding below a chat, as of a semantic cache, is another call": lambda t: (
+            [otlp.call(t, 1), otlp.call(t, 2, 1, (7, None), embeddings)],
+            [1, 2],
+        ),
+        "a span below itself is a call (F19)": lambda t: ([otlp.call(t, 1, 1)], [1]),
+        "spans below each other are calls (F19)": lambda t: (
+            [otlp.call(t, 1, 2), otlp.call(t, 2, 1)],
+            [1, 2],
+        ),
+        "an agent's rollup is none": lambda t: (
+            [otlp.call(t, 1, None, (99, 99), agent), otlp.call(t, 2, 1)],
+            [2],
+        ),
+    }
+    made = {said: make(new()) for said, make in cases.items()}
+    found = traces.calls(*(spans for spans, _ in made.values()))
+    assert dict(zip(made, found, strict=True)) == {said: calls for said, (_, calls) in made.items()}
 
 
-def test_wrappers_in_wrappers_are_one_call(traces: Traces, otlp: Any) -> None:
-    trace = traces.new()
-    spans = [otlp.call(trace, 1), otlp.call(trace, 2, 1, None), otlp.call(trace, 3, 2)]
-    assert traces.call_ids(*spans) == [3]
-
-
-def test_an_embedding_below_a_chat_is_another_call(traces: Traces, otlp: Any) -> None:
-    """A chat model that looks into a semantic cache first."""
-    trace = traces.new()
-    embedding = otlp.call(trace, 2, 1, (7, None), {"gen_ai.operation.name": "embeddings"})
-    assert traces.call_ids(otlp.call(trace, 1), embedding) == [1, 2]
-
-
-def test_calls_in_a_circle_are_all_counted(traces: Traces, otlp: Any) -> None:
-    """F19."""
-    trace = traces.new()
-    assert traces.call_ids(otlp.call(trace, 1, 1)) == [1]
-    trace = traces.new()
-    assert traces.call_ids(otlp.call(trace, 1, 2), otlp.call(trace, 2, 1)) == [1, 2]
-
-
-def test_an_agents_rollup_is_no_call(traces: Traces, otlp: Any) -> None:
-    trace = traces.new()
-    rollup = otlp.call(trace, 1, None, (99, 99), {"gen_ai.operation.name": "invoke_agent"})
-    assert traces.call_ids(rollup, otlp.call(trace, 2, 1)) == [2]
-
-
-def test_spans_with_one_response_id_are_one_call(traces: Traces, otlp: Any) -> None:
+def test_spans_with_one_response_id_are_one_call_of_their_trace(traces: Traces, otlp: Any) -> None:
     trace, other = traces.new(), traces.new()
     same = {"gen_ai.response.id": "resp_1"}
-    spans = [otlp.call(trace, i, attributes=same) for i in (1, 2, 3)]
-    assert traces.call_ids(*spans, otlp.call(trace, 4)) == [3, 4]
-    assert traces.call_ids(otlp.call(other, 1, attributes=same)) == [1], "another trace has its own"
+    spans = [*(otlp.call(trace, i, attributes=same) for i in (1, 2, 3)), otlp.call(trace, 4)]
+    first, second = traces.calls(spans, [otlp.call(other, 1, attributes=same)])
+    assert (len(first), 4 in first, second) == (2, True, [1])
 
 
 def test_equal_ids_with_another_start_are_two_spans_and_two_calls(traces: Traces, otlp: Any) -> None:
     """F16: programs that call random.seed() use the same ids in every run."""
     trace = traces.new()
     runs = [otlp.call(trace, 1, start=otlp.noon), otlp.call(trace, 1, start=otlp.noon + 1000)]
-    assert traces.call_ids(*runs, *runs) == [1, 1]
+    assert traces.calls([*runs, *runs]) == [[1, 1]]
     found = traces.of(trace)
     assert (found["spans"], found["llm_calls"], str(found["cost_usd"])) == (2, 2, "0.000150000000")
 
 
 def layers(traces: Traces, *spans: Any) -> dict[str, Any]:
-    traces.insert(*spans)
-    (trace,) = {int.from_bytes(span.trace_id) for span in spans}
-    live = traces.of(trace)
-    traces.settle()
-    settled = traces.of(trace)
-    assert live == settled | {"complete": False}
-    return settled
+    (found,) = traces.settled(list(spans))
+    return found
 
 
 def test_layers_that_took_no_part_are_not_applicable(traces: Traces, otlp: Any) -> None:
@@ -263,9 +266,8 @@ def test_a_trace_without_llm_calls_has_no_tuple_and_is_not_counted(traces: Trace
     assert traces.database.rows("SELECT * FROM trace_costs WHERE route = 'health check'") == []
 
 
-@pytest.mark.parametrize(
-    ("layer", "attributes", "state"),
-    [
+def test_a_layer_is_declared_derived_or_missing_as_the_call_says(traces: Traces, otlp: Any) -> None:
+    cases: list[tuple[str, dict[str, Any], str]] = [
         ("model", {}, "declared"),
         ("model", {"gen_ai.request.model": None}, "missing"),
         ("model", {"gen_ai.request.model": None, "gen_ai.response.model": "gpt-4o"}, "declared"),
@@ -274,40 +276,31 @@ def test_a_trace_without_llm_calls_has_no_tuple_and_is_not_counted(traces: Trace
         ("prompt", {"gen_ai.prompt.version": None}, "missing"),
         ("prompt", {"gen_ai.prompt.name": None}, "declared"),
         ("tools", {"tupletrace.tools.version": "tools-1"}, "derived"),
-    ],
-)
-def test_a_layer_is_declared_derived_or_missing_as_the_call_says(
-    traces: Traces, otlp: Any, layer: str, attributes: dict[str, Any], state: str
+    ]
+    found = traces.settled(*([otlp.call(traces.new(), attributes=said)] for _, said, _ in cases))
+    for (layer, said, state), row in zip(cases, found, strict=True):
+        assert (row[f"{layer}_state"], row["covered"]) == (state, state != "missing"), said
+
+
+def test_a_retrieval_says_its_retriever_and_a_call_its_tools_or_they_are_missing(
+    traces: Traces, otlp: Any
 ) -> None:
-    found = layers(traces, otlp.call(traces.new(), attributes=attributes))
-    assert found[f"{layer}_state"] == state
-    assert found["covered"] == (state != "missing")
-
-
-@pytest.mark.parametrize(
-    ("attributes", "state"),
-    [
-        ({"tupletrace.retriever.version": "retriever-1"}, "derived"),
-        ({"gen_ai.data_source.id": "faq"}, "missing"),
-    ],
-)
-def test_a_retrieval_says_its_retriever_or_it_is_missing(
-    traces: Traces, otlp: Any, attributes: dict[str, Any], state: str
-) -> None:
-    trace = traces.new()
-    search = otlp.span(trace, 2, 1, {"gen_ai.operation.name": "retrieval"} | attributes)
-    found = layers(traces, otlp.call(trace), search)
-    assert (found["retriever_state"], found["covered"]) == (state, state != "missing")
-
-
-def test_a_tool_that_ran_without_being_offered_is_missing(traces: Traces, otlp: Any) -> None:
-    trace = traces.new()
-    tool = otlp.span(trace, 2, 1, {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "a"})
-    assert layers(traces, otlp.call(trace), tool)["tools_state"] == "missing"
-    trace = traces.new()
-    tool = otlp.span(trace, 2, 1, {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "a"})
-    offered = otlp.call(trace, attributes={"tupletrace.tools.version": "tools-1"})
-    assert layers(traces, offered, tool)["tools_state"] == "derived"
+    """A tool that ran and was offered by no call is missing too."""
+    search, tool = {"gen_ai.operation.name": "retrieval"}, {"gen_ai.operation.name": "execute_tool"}
+    offered = {"tupletrace.tools.version": "tools-1"}
+    cases: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+        ("retriever", {}, search | {"tupletrace.retriever.version": "retriever-1"}, "derived"),
+        ("retriever", {}, search | {"gen_ai.data_source.id": "faq"}, "missing"),
+        ("tools", {}, tool, "missing"),
+        ("tools", offered, tool, "derived"),
+    ]
+    groups = [
+        [otlp.call(trace, attributes=call), otlp.span(trace, 2, 1, below)]
+        for _, call, below, _ in cases
+        for trace in [traces.new()]
+    ]
+    for (layer, *_, state), row in zip(cases, traces.settled(*groups), strict=True):
+        assert (row[f"{layer}_state"], row["covered"]) == (state, state != "missing")
 
 
 @pytest.mark.parametrize(("version", "state"), [("2", "declared"), (None, "missing")])
@@ -356,29 +349,27 @@ def test_the_tuple_id_depends_on_layers_names_and_versions_alone(
     traces: Traces, otlp: Any, open_database: Callable[..., Any]
 ) -> None:
     """Not on ids, times, order, route, tokens or provenance; and it is the same in every database."""
-    first = traces.new()
-    found = layers(traces, *agent(otlp, first))
-    shuffled = agent(otlp, traces.new())
+    usual, shuffled = agent(otlp, traces.new()), agent(otlp, traces.new())
     random.Random(1).shuffle(shuffled)
-    assert layers(traces, *shuffled)["tuple_id"] == found["tuple_id"]
     other = Traces(open_database(), otlp)
-    assert layers(other, *agent(otlp, 4711))["tuple_id"] == found["tuple_id"]
+    rows = [*traces.settled(usual, shuffled), *other.settled(agent(otlp, 4711))]
+    assert len({row["tuple_id"] for row in rows}) == 1
 
-    plain = layers(traces, otlp.call(traces.new()))["tuple_id"]
     same = [
+        otlp.call(traces.new()),
         otlp.call(traces.new(), 5, 4, (1, 2), {"gen_ai.conversation.id": "c"}, start=1, name="x"),
         otlp.call(traces.new(), attributes={"tupletrace.prompt.provenance": "derived"}),
     ]
-    assert {layers(traces, span)["tuple_id"] for span in same} == {plain}
-    different = [
+    (plain,) = {row["tuple_id"] for row in traces.settled(*([span] for span in same))}
+    different: list[dict[str, Any]] = [
         {"gen_ai.request.model": "gpt-4o-mini"},
         {"gen_ai.response.model": "gpt-4o-2024-08-06"},
         {"gen_ai.prompt.name": "other"},
         {"gen_ai.prompt.version": "4"},
         {"tupletrace.tools.version": "tools-1"},
     ]
-    ids = {layers(traces, otlp.call(traces.new(), attributes=one))["tuple_id"] for one in different}
-    assert len(ids | {plain}) == len(different) + 1
+    rows = traces.settled(*([otlp.call(traces.new(), attributes=one)] for one in different))
+    assert len({row["tuple_id"] for row in rows} | {plain}) == len(different) + 1
 
 
 def test_a_tuple_lists_its_members_with_every_provenance_they_had(traces: Traces, otlp: Any) -> None:
@@ -386,7 +377,7 @@ def test_a_tuple_lists_its_members_with_every_provenance_they_had(traces: Traces
     derived = otlp.call(
         traces.new(), attributes={"gen_ai.prompt.name": "twice", "tupletrace.prompt.provenance": "derived"}
     )
-    ids = {layers(traces, span)["tuple_id"] for span in (declared, derived)}
+    ids = {row["tuple_id"] for row in traces.settled([declared], [derived])}
     query = "SELECT layer, name, version, provenance FROM tuples WHERE tuple_id = ? ORDER BY ALL"
     rows = [tuple(row.values()) for row in traces.database.rows(query, [ids.pop()])]
     assert rows == [
@@ -406,11 +397,12 @@ def test_the_route_is_the_first_of_http_route_declared_route_workflow_agent_and_
         "gen_ai.workflow.name": "workflow",
         "gen_ai.agent.name": "agent",
     }
-    for first, expected in enumerate([*said.values(), "root"]):
-        attributes = dict(list(said.items())[first:])
-        trace = traces.new()
-        found = layers(traces, otlp.call(trace, 2, 1), otlp.span(trace, 1, None, attributes, name="root"))
-        assert found["route"] == expected
+    expected = [*said.values(), "root"]
+    groups = []
+    for first in range(len(expected)):
+        trace, attributes = traces.new(), dict(list(said.items())[first:])
+        groups.append([otlp.call(trace, 2, 1), otlp.span(trace, 1, None, attributes, name="root")])
+    assert [row["route"] for row in traces.settled(*groups)] == expected
 
 
 def test_a_route_declared_on_any_span_is_the_traces_route(traces: Traces, otlp: Any) -> None:
