@@ -150,13 +150,24 @@ def test_the_thread_of_a_plain_chain_is_its_conversation(trace: Any, model: Make
     assert trace.facts("chat")["gen_ai.conversation.id"] == "t-9"
 
 
-def test_a_declared_route_is_on_every_span(trace: Any, model: Make) -> None:
-    from tupletrace.instrumentors import using_route
+def test_what_is_declared_is_on_every_span(trace: Any, model: Make) -> None:
+    from tupletrace.instrumentors import using_route, using_session, using_tags, using_user
 
-    with using_route("/ask"):
+    with using_route("/ask"), using_user("u1"), using_tags("beta"), using_session("s1"):
         answer(chain_of(model))
 
-    assert [dict(span.attributes)["tupletrace.route"] for span in trace.spans] == ["/ask", "/ask"]
+    for name, said in {"tupletrace.route": "/ask", "user.id": "u1", "tupletrace.tags": ("beta",)}.items():
+        assert [dict(span.attributes)[name] for span in trace.spans] == [said, said]
+    assert trace.facts("chat")["gen_ai.conversation.id"] == "s1"
+
+
+def test_a_threads_own_id_wins_over_a_declared_session(trace: Any, model: Make) -> None:
+    from tupletrace.instrumentors import using_session
+
+    with using_session("s1"):
+        chain_of(model).invoke(ASKED, {"configurable": {"thread_id": "t-9"}})
+
+    assert trace.facts("chat")["gen_ai.conversation.id"] == "t-9"
 
 
 def test_an_error_is_recorded_by_type_and_raised_as_it_was(trace: Any, model: Make) -> None:

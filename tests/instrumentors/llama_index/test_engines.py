@@ -10,7 +10,7 @@ import pytest
 from llama_index.core import VectorStoreIndex
 from llama_index.core.query_engine import CustomQueryEngine
 
-from tupletrace.instrumentors import using_route
+from tupletrace.instrumentors import using_route, using_session, using_tags, using_user
 
 pytestmark = pytest.mark.usefixtures("instrumented")
 
@@ -178,11 +178,16 @@ def test_a_chat_engines_turns_share_conversation_and_prompt_version(
     assert len({span.parent.span_id for span in inferences}) == 3
 
 
-def test_the_declared_route_is_on_every_span(index: VectorStoreIndex, llm: Any, spans: Any) -> None:
-    with using_route("/ask"):
+def test_what_is_declared_is_on_every_span(index: VectorStoreIndex, llm: Any, spans: Any) -> None:
+    with using_route("/ask"), using_user("u1"), using_tags("beta"), using_session("s1"):
         index.as_query_engine(llm=llm()).query("What is Paris?")
 
-    assert {"/ask"} == {span.attributes["tupletrace.route"] for span in spans.get_finished_spans()}
+    found = spans.get_finished_spans()
+    assert {"/ask"} == {span.attributes["tupletrace.route"] for span in found}
+    assert {"u1"} == {span.attributes["user.id"] for span in found}
+    assert {("beta",)} == {span.attributes["tupletrace.tags"] for span in found}
+    (inference,) = [span for span in found if span.attributes["gen_ai.operation.name"] == "chat"]
+    assert inference.attributes["gen_ai.conversation.id"] == "s1"
 
 
 def said(spans: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from opentelemetry.util.genai.invocation import (
 from opentelemetry.util.genai.types import Error
 from opentelemetry.util.genai.utils import fq_exception_type
 
-from tupletrace.instrumentors.context import declared_route
+from tupletrace.instrumentors.context import declared_attributes
 from tupletrace.instrumentors.feeding import LooseSources, source
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.langchain import models, prompts, retrievers
@@ -98,9 +98,11 @@ class Recorder:
             attributes[names.AGENT_NAME] = run.agent
         if run.step is not None:
             attributes[names.AGENT_STEP] = run.step
-        route = declared_route() or declared_route(run.context)
-        if route is not None:
-            attributes[names.ROUTE] = route
+        declared = declared_attributes(run.context) | declared_attributes()
+        conversation = declared.pop(names.CONVERSATION_ID, None)
+        if isinstance(span, GenAIInvocation) and span.conversation_id is None:
+            span.conversation_id = run.conversation or conversation
+        attributes.update(declared)
         run.carry(span)
 
     def _leave_sources(self, run: Run) -> None:

@@ -11,7 +11,7 @@ from opentelemetry.util.genai.types import Error
 from opentelemetry.util.genai.utils import fq_exception_type
 
 from tupletrace.instrumentors.base import Wrapper
-from tupletrace.instrumentors.context import declared_route
+from tupletrace.instrumentors.context import declared_attributes
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.llama_index.sources import pass_on
 from tupletrace.semconv import names
@@ -23,6 +23,7 @@ class Invocation(Protocol):
     """What a util-genai invocation and a step span have in common."""
 
     attributes: dict[str, Any]
+    conversation_id: str | None
 
     @property
     def context(self) -> Context: ...
@@ -68,8 +69,11 @@ class Call(Generic[InvocationT]):
 
     def __init__(self, invocation: InvocationT, context: Context | None = None) -> None:
         self.invocation = invocation
-        if (route := declared_route()) is not None:
-            invocation.attributes[names.ROUTE] = route
+        declared = declared_attributes()
+        conversation = declared.pop(names.CONVERSATION_ID, None)
+        if invocation.conversation_id is None:
+            invocation.conversation_id = conversation
+        invocation.attributes.update(declared)
         self._scope: Scope | None = Scope(context if context is not None else invocation.context)
 
     @property

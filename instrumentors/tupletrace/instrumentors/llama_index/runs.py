@@ -52,6 +52,7 @@ class StepSpan:
     """A step's span: the conventions have no operation for one, so that it is a plain internal span."""
 
     should_capture_content = False
+    conversation_id: str | None = None
 
     def __init__(self, telemetry: TelemetryHandler, name: str, context: Context) -> None:
         tracer = telemetry._tracer  # pyright: ignore[reportPrivateUsage]
