@@ -34,7 +34,7 @@ if __name__ == "__main__":
     print(results, [child.exitcode for child in children])
 """
 
-    result = program(source).run(receiver.endpoint)
+    result = program(source).run(receiver.endpoint, PYTHONWARNINGS="ignore")
 
     assert result.out == "[2, 3] [0, 0]\n"
     assert result.errors == ""
@@ -54,7 +54,7 @@ for number in range(3):
 print(sorted(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(3)))
 """
 
-    result = program(source).run(receiver.endpoint)
+    result = program(source).run(receiver.endpoint, PYTHONWARNINGS="ignore")
 
     assert result.errors == ""
     assert result.out == "[0, 1, 2]\n"

@@ -15,6 +15,8 @@ from tupletrace.instrumentors.distro.notices import Notices
 from tupletrace.instrumentors.distro.outbox import Patience
 from tupletrace.instrumentors.firewall import guard
 
+_MULTIPROCESSING: Final = ("multiprocessing.util", "billiard.util")
+"""The standard library's, and Celery's version of it."""
 _CHILD_S: Final = 0.5
 """How long a multiprocessing child may wait: its parent waits for it."""
 _GRACE_S: Final = 0.1
@@ -45,7 +47,8 @@ class Leaving:
         atexit.register(self.at_exit)
         senders = [part.sender for part in (*self.deliveries, *self.metrics)]
         ForkWatch(senders, self._in_child).begin()
-        wrapt.register_post_import_hook(self._watch_children, "multiprocessing.util")
+        for module in _MULTIPROCESSING:
+            wrapt.register_post_import_hook(self._watch_children, module)
 
     def at_exit(self) -> None:
         """Send what is left, traces, logs and metrics at the same time."""
@@ -98,6 +101,8 @@ class Leaving:
 
     def _watch_children(self, util: ModuleType) -> None:
         def child_starts(leaving: "Leaving") -> None:
+            for delivery in leaving.deliveries:
+                delivery.outbox.expect_the_end()
             # A spawned child runs `atexit`; a forked one ends by `os._exit`.
             if leaving._forked:
                 util.Finalize(None, leaving.at_child_end, exitpriority=_LAST)

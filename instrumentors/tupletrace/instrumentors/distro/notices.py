@@ -1,6 +1,7 @@
 """What the log says about telemetry that does not arrive: one line a minute at most, and what to do."""
 
 import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -25,6 +26,7 @@ _PASSING: Final = (
     "Exporter already shutdown",
     "OTLP client already",
 )
+_RETRYING: Final = re.compile(r", retrying in [0-9.]+s")
 _BROKEN_OFF: Final = "Channel closed"
 """In gRPC's words for a call that our own side ended."""
 
@@ -116,7 +118,7 @@ class ExporterFilter(logging.Filter):
         template = str(record.msg)
         if record.levelno < logging.WARNING or not template.startswith(_FINAL + _PASSING):
             return True
-        message = record.getMessage()
+        message = _RETRYING.sub("", record.getMessage())
         if _BROKEN_OFF in message:
             return False
         if template.startswith(_FINAL):

@@ -51,25 +51,37 @@ class Outbox(Generic[T]):
     ) -> None:
         self._what, self._send, self._weigh, self._limits, self._notices = what, send, weigh, limits, notices
         self._closed = False
+        self._delay_s = limits.delay_s
         self._patience: Patience | None = None
         self.start_anew()
         # In a thread that outlives the main one nothing can be started any more.
-        self._is_running()
+        self._start()
 
     def start_anew(self) -> None:
         """Forget, in a forked child, what the parent will send; the thread starts with the first item."""
-        # Its lock is reentrant: a garbage collection inside `put` may end another span.
-        self._changed = threading.Condition()
+        self._locks: dict[str, threading.Condition] = {}
         self._items: deque[tuple[int, T]] = deque()
         self._waiting = self._sending = 0
         self._entered = self._gone = self._goal = 0
         self._thread: threading.Thread | None = None
 
+    def expect_the_end(self) -> None:
+        """Send sooner, in a child that may be ended at any time."""
+        self._delay_s = self._limits.child_delay_s
+
+    @property
+    def _changed(self) -> threading.Condition:
+        # Made when first used: a forked worker may patch `threading` for gevent after the fork.
+        # Its lock is reentrant: a garbage collection inside `put` may end another span.
+        return self._locks.get("changed") or self._locks.setdefault("changed", threading.Condition())
+
     def put(self, item: T) -> None:
         """Queue an item; never waits for the receiver."""
         entry = (self._weigh(item), item)
+        if self._thread is None:
+            self._start()
         with self._changed:
-            if self._closed or not self._is_running():
+            if self._closed or self._thread is None:
                 return
             self._items.append(entry)
             self._waiting += entry[0]
@@ -111,18 +123,21 @@ class Outbox(Generic[T]):
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread to end."""
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+        thread = self._thread
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join(timeout_s)
 
-    def _is_running(self) -> bool:
-        if self._thread is None:
-            thread = threading.Thread(target=self._work, name=f"tupletrace-{self._what}", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                return False
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"tupletrace-{self._what}", daemon=True)
+        with self._changed:
+            if self._closed or self._thread is not None:
+                return
             self._thread = thread
-        return True
+        # Not under the lock, which the thread takes at once.
+        try:
+            thread.start()
+        except RuntimeError:
+            self._thread = None
 
     def _is_due(self) -> bool:
         return (
@@ -154,7 +169,7 @@ class Outbox(Generic[T]):
     def _next(self) -> list[T]:
         with self._changed:
             while True:
-                self._changed.wait_for(self._is_due, self._limits.delay_s)
+                self._changed.wait_for(self._is_due, self._delay_s)
                 if self._items:
                     return self._take()
                 if self._closed:
@@ -185,14 +200,13 @@ class Outbox(Generic[T]):
         return self._patience is not None and self._patience.left() > 0
 
     def _settle(self, count: int, sent: bool) -> None:
+        if sent:
+            self._notices.arrived()
+        elif self._gone < self._entered:
+            self._notices.lost(self._what, count)
         with self._changed:
-            given_up = self._gone >= self._entered
             self._sending = 0
-            self._gone += count
+            self._gone = min(self._gone + count, self._entered)
             if sent and self._patience is not None:
                 self._patience.answered()
             self._changed.notify_all()
-        if sent:
-            self._notices.arrived()
-        elif not given_up:
-            self._notices.lost(self._what, count)

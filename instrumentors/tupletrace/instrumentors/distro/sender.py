@@ -3,13 +3,14 @@
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from time import monotonic
 from typing import Any, Final
 
 _OTLP: Final = "opentelemetry.exporter.otlp.proto."
 _OTLP_GRPC: Final = "opentelemetry.exporter.otlp.proto.grpc."
 _ABORT_WAIT_S: Final = 0.5
-_thread: Final = threading.local()
+_exporting: Final = ContextVar("tupletrace_exporting", default=False)
 
 
 class ForkedDuringCallError(Exception):
@@ -117,11 +118,11 @@ class Sender:
         self._paused_by: int | None = None
 
     def _call(self, data: Any, kwargs: Mapping[str, Any]) -> Any:
-        _thread.exporting = True
+        token = _exporting.set(True)
         try:
             return self._exporter.export(data, **kwargs)
         finally:
-            _thread.exporting = False
+            _exporting.reset(token)
 
     def _renew(self) -> None:
         if self._stale and self._make is not None and not self._closed:
@@ -138,5 +139,5 @@ def succeeded(result: object) -> bool:
 
 
 def is_exporting() -> bool:
-    """Say whether this thread is inside an exporter."""
-    return getattr(_thread, "exporting", False)
+    """Say whether the caller is inside an exporter."""
+    return _exporting.get()

@@ -24,6 +24,8 @@ EXIT_SECONDS: Final = "TUPLETRACE_EXIT_SECONDS"
 _QUEUE_BYTES: Final = 64_000_000
 _EXIT_S: Final = 1.0
 _UNLIMITED: Final = 1 << 62
+_CHILD_DELAY_MS: Final = 200
+"""In a multiprocessing child, which its parent may end at any time: `with Pool()` does, by SIGTERM."""
 _BATCH_BYTES: Final = 2_000_000
 """In memory. On the wire even text of 3 bytes a character stays below the 4 MiB that gRPC servers accept."""
 
@@ -36,6 +38,7 @@ class Limits:
     queue_items: int
     batch_items: int
     delay_s: float
+    child_delay_s: float
     batch_bytes: int = _BATCH_BYTES
 
 
@@ -64,6 +67,7 @@ def _limits(queue: str, batch: str, delay: str, *, delay_ms: float) -> Limits:
         queue_items=int(_number(queue, _UNLIMITED, least=1)),
         batch_items=int(_number(batch, 512, least=1)),
         delay_s=_number(delay, delay_ms, least=1) / 1000,
+        child_delay_s=_number(delay, _CHILD_DELAY_MS, least=1) / 1000,
     )
 
 
@@ -78,6 +82,6 @@ def _number(variable: str, default: float, *, least: float) -> float:
     if math.isfinite(value) and value >= least:
         return value
     _logger.warning(
-        "tupletrace: %s=%s is not a number of at least %g; %g is used", variable, text, least, default
+        "tupletrace: %s=%s is not a number of at least %g; %.15g is used", variable, text, least, default
     )
     return default

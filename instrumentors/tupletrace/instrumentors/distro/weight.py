@@ -4,7 +4,7 @@ Counted: what ``sys.getsizeof`` says of every attribute value, event attribute v
 values included, plus a flat sum for the object itself and for each attribute, event and link.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from sys import getsizeof
 from typing import Any, Final
 
@@ -38,15 +38,15 @@ def _attributes_bytes(attributes: Mapping[str, Any] | None) -> int:
     if not attributes:
         return 0
     # A copy is a dict: its values are three times as quick to read as those of the SDK's own mapping.
-    copied = getattr(attributes, "copy", lambda: attributes)
-    values: Collection[Any] = copied().values()
+    copied = getattr(attributes, "copy", None)
+    values: Collection[Any] = (attributes if copied is None else copied()).values()
     return _ATTRIBUTE * len(values) + _values_bytes(values)
 
 
-def _values_bytes(values: Iterable[Any]) -> int:
-    size = 0
-    for value in values:
-        size += getsizeof(value)
-        if value.__class__ in _NESTED:
-            size += _values_bytes(value.values() if isinstance(value, dict) else value)
+def _values_bytes(values: Collection[Any]) -> int:
+    size = sum(map(getsizeof, values))
+    if not _NESTED.isdisjoint(map(type, values)):
+        for value in values:
+            if type(value) in _NESTED:
+                size += _values_bytes(value.values() if isinstance(value, dict) else value)
     return size
