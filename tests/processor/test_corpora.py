@@ -98,3 +98,67 @@ def test_the_steps_of_vercels_sdk_are_its_calls(rows: Any, file: Path) -> None:
     (calls,) = rows(file, query.replace("spans", "llm_calls").split("WHERE")[0])
     assert calls == steps
     assert {row["prompt_version"] for row in rows(file, CHATS)} <= {"0c0ffee1234"}
+
+
+PROMPTS = {"lc_chain", "lc_stream_async", "lc_error"}
+"""Programs whose template came from LangChain's hub; its metadata reaches the spans of these."""
+KNOWN_HUB = {"mlflow", "openinference", "openllmetry", "traceai"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_every_prompt_is_known_or_says_why_not(rows: Any, file: Path) -> None:
+    query = """
+        SELECT DISTINCT layers.name, layers.version, layers.provenance, layers.reason
+        FROM trace_layers AS layers
+        WHERE layers.layer = 'prompt'
+    """
+    if not (found := rows(file, query)):
+        assert not rows(file, CHATS)
+        return
+    (prompt,) = found
+    if file.stem in PROMPTS and file.parent.name in KNOWN_HUB and name_of(file) not in NEVER_ENDED:
+        assert (prompt["name"], prompt["version"]) == ("acme/support-prompt", "0c0ffee1234")
+        assert prompt["provenance"] == "declared"
+    elif prompt["provenance"] == "missing":
+        assert prompt["reason"]
+        assert prompt["version"] is None
+    else:
+        assert prompt["version"]
+
+
+def test_the_same_program_has_the_same_prompt_and_tools_in_every_dialect(rows: Any) -> None:
+    query = """
+        SELECT DISTINCT layer, version FROM trace_layers WHERE layer IN ('prompt', 'tools') ORDER BY layer
+    """
+    for program in ("lc_agent", "li_agent"):
+        files = [file for file in FILES if file.stem == program]
+        found = {name_of(file): [tuple(row.values()) for row in rows(file, query)] for file in files}
+        assert len({tuple(one) for one in found.values()}) == 1, found
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_every_call_offered_its_tools(rows: Any, file: Path) -> None:
+    offered = [", ".join(call["tools"]) or None for call in truth_of(file)["calls"]]
+    assert [call["tools_names"] for call in rows(file, CHATS)] == offered
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_every_call_has_its_question_and_its_answer(rows: Any, file: Path) -> None:
+    truth = truth_of(file)
+    query = """
+        SELECT spans.input_messages, spans.output_messages
+        FROM spans
+        JOIN usage_roles AS roles
+            ON roles.span_id = spans.span_id AND roles.trace_id = spans.trace_id AND roles.usage_role = 'leaf'
+        WHERE spans.operation_name <> 'embeddings'
+        ORDER BY spans.start_time
+    """
+    found = rows(file, query)
+    assert len(found) == len(truth["calls"])
+    for row in found:
+        asked = json.loads(row["input_messages"])
+        assert asked[-1]["role"] in ("user", "tool")
+        assert all(message["parts"] for message in asked)
+    if answer := truth.get("returned"):
+        (said,) = json.loads(found[-1]["output_messages"])
+        assert [part["content"] for part in said["parts"] if part["type"] == "text"] == [answer]

@@ -5,6 +5,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute
 
+from tupletrace.processor import conversation, identity
 from tupletrace.processor.decode import Spans
 from tupletrace.processor.sources import Columns
 from tupletrace.semconv import names
@@ -21,6 +22,9 @@ def canonical(spans: Spans) -> pa.Table:
     table = spans.table
     columns = Columns(spans.attributes, table.column("name").combine_chunks())
     found = {column: columns.column(column) for column in COLUMNS} | {"operation_name": columns.operation}
+    conversation.messages(spans.attributes, found)
+    found["tool_definitions"] = pc.coalesce(conversation.tools(spans.attributes), found["tool_definitions"])
+    identity.complete(spans.attributes, found)
     found["service_name"] = spans.resource.pick([names.SERVICE_NAME])
     found["dialect"] = columns.dialect()
     for column, values in found.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from importlib.resources import files
 from typing import Any, Final
 
 import duckdb
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from tupletrace.processor.attributes import Attributes
-from tupletrace.semconv.dialects import COLUMNS, DIALECTS, IGNORED, VALUES, Source
+from tupletrace.semconv.dialects import AT_PATH, COLUMNS, DIALECTS, IGNORED, VALUES, Source
 from tupletrace.semconv.providers import provider
 
 pc: Any = pyarrow.compute
@@ -38,10 +39,11 @@ _JSON: Final = """
 def _engine() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
     connection.execute(_JSON)
+    connection.execute((files("tupletrace.processor") / "sql" / "conversation.sql").read_text("utf-8"))
     return connection
 
 
-_ENGINE: Final = _engine()
+ENGINE: Final = _engine()
 
 
 def mapped(values: pa.Array, meaning: Callable[[str], str | None]) -> pa.Array:
@@ -157,12 +159,18 @@ class Columns:
 
 
 def extract(raw: pa.Array, expressions: list[str]) -> list[pa.Array]:
-    """Return each SQL expression over the values, as text; an empty one is NULL."""
+    """Return each SQL expression over the values, as text; an empty one, or one that fails, is NULL."""
     if not len(raw):
         return [pa.nulls(0, pa.string()) for _ in expressions]
-    selected = ", ".join(f"nullif(CAST({sql} AS VARCHAR), '')" for sql in expressions)
-    with _ENGINE.cursor() as cursor:
+    # All paths in one reading of the JSON.
+    paths = [sql.removeprefix(AT_PATH)[:-1] for sql in expressions if sql.startswith(AT_PATH)]
+    place = {f"{AT_PATH}{path})": f"found[{i}]" for i, path in enumerate(paths, 1)}
+    selected = ", ".join(f"nullif(TRY(CAST({place.get(sql, sql)} AS VARCHAR)), '')" for sql in expressions)
+    at_paths = f"TRY(json_extract_string(v, [{', '.join(paths)}]))" if paths else "NULL"
+    with ENGINE.cursor() as cursor:
         cursor.register("raw_values", pa.table({"raw": raw}))
-        query = f"SELECT {selected} FROM (SELECT raw, as_json(raw) AS v FROM raw_values)"
-        answer = cursor.sql(query).to_arrow_table()
+        answer = cursor.sql(
+            f"SELECT {selected} FROM (SELECT raw, v, {at_paths} AS found FROM "
+            "(SELECT raw, as_json(raw) AS v FROM raw_values))"
+        ).to_arrow_table()
     return [column.combine_chunks() for column in answer.columns]

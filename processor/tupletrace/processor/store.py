@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tupletrace.processor import prices
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _SQL: Final = files("tupletrace.processor") / "sql"
 _MEMORY_SHARE: Final = 0.5
 """Of the machine's (or the cgroup's) memory; the rest: Arrow batches, the journal, the kernel's cache."""

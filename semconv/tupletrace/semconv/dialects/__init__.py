@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
+AT_PATH: Final = "json_extract_string(v, "
+"""How the SQL of a source begins that is nothing but a path."""
 _SOURCE: Final = re.compile(
     r"(?P<key>\S+?)"
     r"(?:\s*->\s*(?P<path>\$\S*)|\s*=>\s*(?P<sql>.+?)|\s+/\s+(?P<divisor>[0-9.]+)|\s*(?P<listed>\[\]))?"
@@ -51,7 +53,7 @@ class Source:
             raise ValueError(f"no source of a column: {text!r}")
         sql = found["sql"]
         if found["path"]:
-            sql = f"json_extract_string(v, '{found['path']}')"
+            sql = f"{AT_PATH}'{found['path']}')"
         elif found["divisor"]:
             sql = f"TRY_CAST(raw AS DOUBLE) / {found['divisor']}"
         elif found["listed"]:

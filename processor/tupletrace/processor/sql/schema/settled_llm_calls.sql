@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS settled_llm_calls (
     prompt_name VARCHAR,
     prompt_version VARCHAR,
     prompt_provenance VARCHAR,
+    prompt_reason VARCHAR,
     retriever_name VARCHAR,
     retriever_version VARCHAR,
     tools_names VARCHAR,

@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS spans (
     prompt_name VARCHAR,
     prompt_version VARCHAR,
     prompt_provenance VARCHAR,
+    prompt_reason VARCHAR,
     data_source_id VARCHAR,
     retriever_name VARCHAR,
     retriever_version VARCHAR,

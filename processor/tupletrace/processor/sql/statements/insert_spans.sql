@@ -52,6 +52,7 @@ SELECT
     b.prompt_version,
     -- Whoever sends a version without saying how it came by it has declared it.
     CASE WHEN b.prompt_version IS NOT NULL THEN coalesce(b.prompt_provenance, 'declared') END AS prompt_provenance,
+    b.prompt_reason,
     b.data_source_id,
     b.retriever_name,
     b.retriever_version,

@@ -9,12 +9,38 @@ described AS (
         calls.*,
         coalesce(roles.duplicate_of_trace_id, roles.trace_id) AS call_trace_id,
         coalesce(roles.duplicate_of, roles.span_id) AS call_id,
-        roles.usage_role = 'leaf' AS counts
+        roles.usage_role = 'leaf' AS counts,
+        {
+            'name': calls.prompt_name,
+            'version': calls.prompt_version,
+            'provenance': calls.prompt_provenance
+        } AS prompt
     FROM roles
     JOIN live_call_spans AS calls
         ON calls.trace_id = roles.trace_id
         AND calls.span_id = roles.span_id
         AND calls.start_unix_nano = roles.start_unix_nano
+),
+-- A template that was run before a call, beside one of its spans (LangChain's sequences), made its prompt.
+renders AS (
+    SELECT
+        described.call_trace_id AS trace_id,
+        described.call_id,
+        arg_max(
+            {'name': run.prompt_name, 'version': run.prompt_version, 'provenance': run.prompt_provenance},
+            run.start_unix_nano
+        ) AS prompt,
+        count(*) AS templates
+    FROM described
+    JOIN spans AS run
+        ON run.trace_id = described.trace_id
+        AND run.day = described.day
+        AND run.parent_span_id = described.parent_span_id
+        AND run.start_unix_nano <= described.start_unix_nano
+        AND (run.prompt_version IS NOT NULL OR run.name LIKE '%PromptTemplate')
+        AND coalesce(run.operation_name, 'prompt') = 'prompt'
+    WHERE NOT described.embeds
+    GROUP BY described.call_trace_id, described.call_id
 ),
 others AS (
     SELECT
@@ -28,8 +54,12 @@ others AS (
         max(finish_reasons) AS finish_reasons,
         min(time_to_first_chunk_s) AS time_to_first_chunk_s,
         arg_max(
-            {'name': prompt_name, 'version': prompt_version, 'provenance': prompt_provenance},
-            CASE prompt_provenance WHEN 'declared' THEN 2 WHEN 'derived' THEN 1 END
+            prompt,
+            CASE
+                WHEN prompt_provenance = 'declared' THEN 3
+                WHEN prompt_version LIKE 'text-%' THEN 1
+                WHEN prompt_version IS NOT NULL THEN 2
+            END
         ) AS prompt,
         max(retriever_name) AS retriever_name,
         max(retriever_version) AS retriever_version,
@@ -69,14 +99,19 @@ filled AS (
         coalesce(calls.finish_reasons, others.finish_reasons) AS finish_reasons,
         coalesce(calls.time_to_first_chunk_s, others.time_to_first_chunk_s) AS time_to_first_chunk_s,
         CASE
-            WHEN calls.prompt_version IS NULL AND others.prompt.version IS NOT NULL THEN others.prompt
-            WHEN calls.prompt_provenance = 'derived' AND others.prompt.provenance = 'declared' THEN others.prompt
-            ELSE {
-                'name': calls.prompt_name,
-                'version': calls.prompt_version,
-                'provenance': calls.prompt_provenance
-            }
+            WHEN calls.prompt_provenance = 'declared' THEN calls.prompt
+            WHEN others.prompt.provenance = 'declared' THEN others.prompt
+            WHEN renders.templates > 0 AND coalesce(calls.prompt_version, 'text-') LIKE 'text-%'
+                AND coalesce(others.prompt.version, 'text-') LIKE 'text-%'
+                THEN renders.prompt
+            -- A template says more than its rendering.
+            WHEN coalesce(calls.prompt_version, 'text-') LIKE 'text-%' AND others.prompt.version IS NOT NULL
+                AND (calls.prompt_version IS NULL OR others.prompt.version NOT LIKE 'text-%')
+                THEN others.prompt
+            ELSE calls.prompt
         END AS prompt,
+        CASE WHEN renders.templates > 0 THEN 'no template on span: only its rendering' ELSE calls.prompt_reason END
+            AS prompt_reason,
         coalesce(calls.retriever_name, others.retriever_name) AS retriever_name,
         coalesce(calls.retriever_version, others.retriever_version) AS retriever_version,
         CASE
@@ -96,6 +131,7 @@ filled AS (
         coalesce(calls.cache_write_input_tokens, others.cache_write_input_tokens) AS cache_write_tokens,
         coalesce(calls.reasoning_output_tokens, others.reasoning_output_tokens) AS reasoning_tokens
     FROM described AS calls
+    LEFT JOIN renders ON renders.trace_id = calls.trace_id AND renders.call_id = calls.span_id
     LEFT JOIN others ON others.trace_id = calls.trace_id AND others.call_id = calls.span_id
     WHERE calls.counts
 ),
@@ -136,9 +172,11 @@ SELECT
     response_id,
     finish_reasons,
     time_to_first_chunk_s,
-    prompt.name AS prompt_name,
+    -- A system text has no name of its own; the agent whose it is has.
+    CASE WHEN prompt.version LIKE 'text-%' THEN coalesce(prompt.name, agent_name) ELSE prompt.name END AS prompt_name,
     prompt.version AS prompt_version,
     prompt.provenance AS prompt_provenance,
+    CASE WHEN prompt.version IS NULL THEN prompt_reason END AS prompt_reason,
     retriever_name,
     retriever_version,
     tools.names AS tools_names,

@@ -3,7 +3,7 @@ CREATE OR REPLACE MACRO layers_of(llm_calls_of_traces) AS TABLE
 WITH calls AS (
     SELECT
         trace_id, operation_name, request_model, response_model, model_revision, prompt_name, prompt_version,
-        prompt_provenance, tools_names, tools_version
+        prompt_provenance, prompt_reason, tools_names, tools_version
     FROM query_table(llm_calls_of_traces)
 ),
 retrievals AS (
@@ -28,7 +28,9 @@ SELECT DISTINCT
     prompt_name,
     prompt_version,
     CASE WHEN prompt_version IS NULL THEN 'missing' ELSE prompt_provenance END,
-    CASE WHEN prompt_version IS NULL THEN 'no prompt id, template or system text on the call' END
+    CASE
+        WHEN prompt_version IS NULL THEN coalesce(prompt_reason, 'no prompt id, template or system text on the call')
+    END
 FROM calls
 WHERE operation_name <> 'embeddings'
 UNION ALL

@@ -1,0 +1,148 @@
+"""Messages and tools that vendors spread over keys (``llm.input_messages.0.message.role``), put together."""
+
+import re
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from tupletrace.processor.attributes import Attributes
+from tupletrace.processor.sources import ENGINE
+
+pc: Any = pyarrow.compute
+"""Untyped: its functions are made when it is imported."""
+
+_MESSAGE: Final = re.compile(
+    r"(?:llm\.(?P<a>input|output)_messages|gen_ai\.(?P<b>input|output)\.messages)\.(?P<n>\d+)\.message\.(?P<rest>.+)"
+    r"|gen_ai\.(?P<c>prompt|completion)\.(?P<m>\d+)\.(?P<more>.+)"
+    r"|llm\.(?P<d>prompts|choices)\.(?P<k>\d+)\.(?:prompt|completion)\.(?P<text>text)"
+)
+_FIELD: Final = re.compile(
+    r"(?P<plain>role|content|text|tool_call_id|finish_reason)"
+    r"|contents\.(?P<part>\d+)\.message_content\.text"
+    r"|tool_calls\.(?P<call>\d+)\.(?:tool_call\.)?(?:function\.)?(?P<of>id|name|arguments)"
+)
+_PLAIN: Final = {"finish_reason": "finish", "text": "content"}
+_SINGLE: Final = {
+    "ai.response.text": ("output", 0, "content", -1),
+    "ai.response.object": ("output", 0, "content", -1),
+    "ai.response.toolCalls": ("output", 0, "calls", -1),
+    "ai.response.finishReason": ("output", 0, "finish", -1),
+}
+_TOOL: Final = re.compile(r"(?:llm\.tools|gen_ai\.tool\.definitions)\.(?P<n>\d+)\.tool\.json_schema")
+_SIDES: Final = {"prompt": "input", "completion": "output", "prompts": "input", "choices": "output"}
+Place = tuple[str, int, str, int]
+"""Side, message, field, tool call."""
+
+
+def _place(key: str) -> Place | None:
+    if key in _SINGLE:
+        return _SINGLE[key]
+    found = _MESSAGE.fullmatch(key)
+    if found is None:
+        return None
+    said = found["a"] or found["b"] or found["c"] or found["d"]
+    side, message = _SIDES.get(said, said), int(found["n"] or found["m"] or found["k"])
+    field = _FIELD.fullmatch(found["rest"] or found["more"] or found["text"])
+    if field is None:
+        return None
+    if field["plain"]:
+        return side, message, _PLAIN.get(field["plain"], field["plain"]), -1
+    if field["part"]:
+        return side, message, "text", int(field["part"])
+    return side, message, "call" if field["of"] == "name" else field["of"], int(field["call"])
+
+
+def _tool_place(key: str) -> Place | None:
+    found = _TOOL.fullmatch(key)
+    return None if found is None else ("tools", int(found["n"]), "schema", -1)
+
+
+def messages(attributes: Attributes, found: dict[str, pa.Array]) -> None:
+    """Write the messages of each span that are not in the JSON of the conventions yet."""
+    places = {code: place for code, key in enumerate(attributes.keys) if (place := _place(key))}
+    blobs = pa.concat_tables(_blobs(side, found.pop(f"{side}_chat")) for side in ("input", "output"))
+    if not places and not blobs.num_rows:
+        return
+    answer = _conversations(blobs, _cells(attributes, places), 0, attributes.count)
+    for side in ("input", "output"):
+        column = f"{side}_messages"
+        told = answer.filter(pc.equal(answer.column("side"), side))
+        found[column] = pc.coalesce(found[column], _spread(told, "messages", attributes.count))
+
+
+def _conversations(blobs: pa.Table, cells: pa.Table, first: int, end: int) -> pa.Table:
+    """Return span, side and messages of spans ``first`` to ``end``, without those that nobody can read."""
+    query = "SELECT * FROM conversations('found_blobs', 'found_cells')"
+    try:
+        return _asked(query, found_blobs=blobs, found_cells=cells)
+    except duckdb.Error:
+        # Half by half, so that one span's broken text costs no other span its messages.
+        middle = (first + end) // 2
+        if middle == first:
+            return _asked(query, found_blobs=blobs.slice(0, 0), found_cells=cells.slice(0, 0))
+        return pa.concat_tables(
+            _conversations(_between(blobs, low, high), _between(cells, low, high), low, high)
+            for low, high in ((first, middle), (middle, end))
+        )
+
+
+def _between(table: pa.Table, low: int, high: int) -> pa.Table:
+    span = table.column("span")
+    return table.filter(pc.and_(pc.greater_equal(span, low), pc.less(span, high)))
+
+
+def _blobs(side: str, said: pa.Array) -> pa.Table:
+    rows = np.flatnonzero(pc.is_valid(said).to_numpy(zero_copy_only=False))
+    sides = pa.array([side], pa.string()).take(pa.array(np.zeros(len(rows), np.int64)))
+    return pa.table({"span": pa.array(rows), "side": sides, "said": said.take(pa.array(rows))})
+
+
+def tools(attributes: Attributes) -> pa.Array:
+    """Return the tools of each span as a JSON list of what their vendor wrote."""
+    places = {code: place for code, key in enumerate(attributes.keys) if (place := _tool_place(key))}
+    if not places:
+        return pa.nulls(attributes.count, pa.string())
+    query = """
+        SELECT span, '[' || string_agg(value, ',' ORDER BY message) || ']' AS tools
+        FROM found_cells
+        WHERE json_valid(value)
+        GROUP BY span
+    """
+    return _spread(_asked(query, found_cells=_cells(attributes, places)), "tools", attributes.count)
+
+
+def _cells(attributes: Attributes, places: dict[int, Place]) -> pa.Table:
+    """Return one row an attribute whose key is a place."""
+    codes = np.array(sorted(places), np.int64)
+    here = np.flatnonzero(np.isin(attributes.codes, codes))
+    which = pa.array(np.searchsorted(codes, attributes.codes[here]))
+    sides, numbers, fields, calls = (
+        zip(*(places[int(code)] for code in codes), strict=True) if places else ((),) * 4
+    )
+    return pa.table(
+        {
+            "span": pa.array(attributes.rows[here]),
+            "side": pa.array(sides, pa.string()).take(which),
+            "message": pa.array(numbers, pa.int64()).take(which),
+            "field": pa.array(fields, pa.string()).take(which),
+            "call": pa.array(calls, pa.int64()).take(which),
+            "value": attributes.values.take(pa.array(here)),
+        }
+    )
+
+
+def _asked(query: str, **tables: pa.Table) -> pa.Table:
+    with ENGINE.cursor() as cursor:
+        for name, table in tables.items():
+            cursor.register(name, table)
+        return cursor.sql(query).to_arrow_table()
+
+
+def _spread(told: pa.Table, column: str, count: int) -> pa.Array:
+    """Return a column with a row for every span out of one for some."""
+    at = np.full(count, -1, np.int64)
+    at[told.column("span").to_numpy()] = np.arange(told.num_rows)
+    return told.column(column).combine_chunks().take(pa.array(at, mask=at < 0))

@@ -1,0 +1,204 @@
+"""The tuple of other vendors' spans, by the same rule as ours; where it cannot be known, why not."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tupletrace.semconv import fingerprint
+
+TOOL = {"name": "search", "description": "Find.", "parameters": {"type": "object"}}
+OPENAI_TOOL = {"type": "function", "function": TOOL}
+VERCEL_TOOL = {"type": "function", **{k: v for k, v in TOOL.items() if k != "parameters"}}
+VERCEL_TOOL["inputSchema"] = TOOL["parameters"]
+LLM = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o", "llm.provider": "openai"}
+SYSTEM = {"llm.input_messages.0.message.role": "system", "llm.input_messages.0.message.content": "Be kind."}
+
+
+@pytest.fixture(scope="module")
+def database(open_database: Callable[..., Any]) -> Any:
+    return open_database()
+
+
+class Asked:
+    trace = 90_000
+
+
+@pytest.fixture
+def layers(database: Any, otlp: Any) -> Callable[..., dict[str, tuple[Any, ...]]]:
+    """Insert one trace of (span, parent, attributes); return (name, version, provenance, reason) by layer."""
+
+    def send(*spans: tuple[int, int | None, dict[str, Any]], **names: str) -> dict[str, tuple[Any, ...]]:
+        Asked.trace += 1
+        made = [
+            otlp.span(Asked.trace, span, parent, said, name=names.get(f"_{span}", "span"))
+            for span, parent, said in spans
+        ]
+        database.insert(otlp.request(*made))
+        database.store.settle(0)
+        rows = database.rows("FROM trace_layers WHERE trace_id = ?", [f"{Asked.trace:032x}"])
+        assert len({row["layer"] for row in rows}) == len(rows)
+        return {row["layer"]: (row["name"], row["version"], row["provenance"], row["reason"]) for row in rows}
+
+    return send
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        LLM | {"llm.tools.0.tool.json_schema": json.dumps(OPENAI_TOOL)},
+        LLM | {"llm.invocation_parameters": json.dumps({"tools": [OPENAI_TOOL]})},
+        {"gen_ai.span.kind": "LLM", "gen_ai.tool.definitions.0.tool.json_schema": json.dumps(OPENAI_TOOL)},
+        {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.chat.tools": json.dumps([OPENAI_TOOL])},
+        {"ai.operationId": "ai.generateText.doGenerate", "ai.prompt.tools": [json.dumps(VERCEL_TOOL)]},
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.tool.definitions": json.dumps([{"type": "function", **TOOL}]),
+        },
+        {"gen_ai.operation.name": "chat", "gen_ai.tool.definitions": json.dumps([TOOL])},
+    ],
+)
+def test_tools_have_the_same_version_in_every_dialect(
+    layers: Any, database: Any, attributes: dict[str, Any]
+) -> None:
+    names, version = fingerprint.tools_identity([TOOL])
+    assert layers((1, None, attributes))["tools"] == (", ".join(names), version, "derived", None)
+    query = "SELECT tool_definitions FROM spans WHERE trace_id = ?"
+    (row,) = database.rows(query, [f"{Asked.trace:032x}"])
+    assert json.loads(row["tool_definitions"]) == [{"type": "function", **TOOL}]
+
+
+@pytest.mark.parametrize("said", ["null", "nothing", "{}", "[]", "[1]"])
+def test_what_is_no_tool_is_none(layers: Any, said: str) -> None:
+    assert "tools" not in layers((1, None, LLM | {"gen_ai.tool.definitions": said}))
+
+
+DECLARED = [
+    LLM | {"prompt.id": "answer", "llm.prompt_template.version": "3"},
+    LLM | {"metadata": '{"lc_hub_owner": "-", "lc_hub_repo": "answer", "lc_hub_commit_hash": "3"}'},
+    {"llm.request.type": "chat", "traceloop.prompt.key": "answer", "traceloop.prompt.version": 3},
+    {
+        "gen_ai.span.kind": "LLM",
+        "gen_ai.prompt.template.name": "answer",
+        "gen_ai.prompt.template.version": "3",
+    },
+    {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.prompt.name": "answer",
+        "langfuse.observation.prompt.version": 3,
+    },
+    {"mlflow.spanType": '"LLM"', "mlflow.linkedPrompts": '[{"name": "answer", "version": "3"}]'},
+    {
+        "ai.operationId": "ai.streamText.doStream",
+        "ai.telemetry.metadata.langfusePrompt": '{"name": "answer", "version": 3}',
+    },
+    {
+        "langsmith.span.kind": "llm",
+        "langsmith.metadata.prompt_name": "answer",
+        "langsmith.metadata.prompt_version": "3",
+    },
+]
+
+
+@pytest.mark.parametrize("attributes", DECLARED)
+def test_a_prompts_name_and_version_are_declared_in_every_dialect(
+    layers: Any, attributes: dict[str, Any]
+) -> None:
+    assert layers((1, None, attributes))["prompt"] == ("answer", "3", "declared", None)
+
+
+def test_a_template_is_the_prompt_and_its_rendering_is_not(layers: Any) -> None:
+    template = LLM | SYSTEM | {"llm.prompt_template.template": "Be {how}."}
+    expected = fingerprint.template_version([("user", "Be {how}.")], "f-string")
+    assert layers((1, None, template))["prompt"][1:] == (expected, "derived", None)
+    messages = [{"role": "system", "content": "Be {how}."}]
+    listed = LLM | {"llm.prompt_template.template": json.dumps(messages)}
+    expected = fingerprint.template_version([("system", "Be {how}.")], "f-string")
+    assert layers((1, None, listed))["prompt"][1] == expected
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        LLM | SYSTEM,
+        {"gen_ai.span.kind": "LLM", "gen_ai.input.messages.0.message.role": "system",
+         "gen_ai.input.messages.0.message.content": "Be kind."},
+        {"llm.request.type": "chat", "gen_ai.prompt.0.role": "system", "gen_ai.prompt.0.content": "Be kind."},
+        {"gen_ai.operation.name": "chat",
+         "gen_ai.system_instructions": '[{"type": "text", "content": "Be kind."}]'},
+        {"gen_ai.operation.name": "chat", "gen_ai.system_instructions": "Be kind."},
+        {"ai.operationId": "ai.generateText.doGenerate",
+         "ai.prompt.messages": '[{"role": "system", "content": "Be kind."}]'},
+        {"mlflow.spanType": '"CHAT_MODEL"',
+         "mlflow.spanInputs": '{"messages": [{"role": "system", "content": "Be kind."}]}'},
+    ],
+)  # fmt: skip
+def test_a_system_text_is_the_prompt_where_there_is_no_template(
+    layers: Any, attributes: dict[str, Any]
+) -> None:
+    expected = fingerprint.static_text_version([("system", "Be kind.")])
+    assert layers((1, None, attributes))["prompt"][1:] == (expected, "derived", None)
+
+
+def test_a_template_that_ran_beside_a_call_made_its_prompt(layers: Any) -> None:
+    run = {"openinference.span.kind": "PROMPT", "llm.prompt_template.template": "Be {how}."}
+    expected = fingerprint.template_version([("user", "Be {how}.")], "f-string")
+    found = layers((1, 9, run), (2, 9, LLM | SYSTEM))
+    assert found["prompt"][1:] == (expected, "derived", None)
+    hub = run | {"metadata": '{"lc_hub_owner": "acme", "lc_hub_repo": "p", "lc_hub_commit_hash": "c0"}'}
+    assert layers((1, 9, hub), (2, 9, LLM | SYSTEM))["prompt"] == ("acme/p", "c0", "declared", None)
+    assert layers((1, 8, run), (2, 9, LLM))["prompt"][2] == "missing", "another chain's"
+
+
+def test_what_a_call_names_itself_comes_before_what_ran_beside_it(layers: Any) -> None:
+    run = {"openinference.span.kind": "PROMPT", "llm.prompt_template.template": "Be {how}."}
+    assert layers((1, 9, run), (2, 9, DECLARED[0]))["prompt"][:2] == ("answer", "3")
+
+
+@pytest.mark.parametrize(
+    ("spans", "reason"),
+    [
+        ([(2, 9, LLM)], "content capture off: no prompt id, template or message on the span"),
+        (
+            [
+                (
+                    2,
+                    9,
+                    LLM
+                    | {
+                        "llm.input_messages.0.message.role": "user",
+                        "llm.input_messages.0.message.content": "x",
+                    },
+                )
+            ],
+            "no prompt id, template or system text on the call",
+        ),
+        (
+            [(1, 9, {"mlflow.spanType": '"CHAIN"'}), (2, 9, LLM | SYSTEM)],
+            "no template on span: only its rendering",
+        ),
+        (
+            [(2, 9, LLM | SYSTEM | {"gen_ai.prompt.variable.how": "kind"})],
+            "no template on span: only its rendering",
+        ),
+    ],
+)
+def test_a_missing_prompt_says_why(layers: Any, spans: Any, reason: str) -> None:
+    found = layers(*spans, _1="ChatPromptTemplate")
+    assert found["prompt"] == (None, None, "missing", reason)
+
+
+def test_a_retrievers_configuration_is_its_version_and_without_any_it_is_missing(layers: Any) -> None:
+    known = {"ls_vector_store_provider": "Chroma", "ls_embedding_provider": "OpenAIEmbeddings"}
+    openinference = {"openinference.span.kind": "RETRIEVER", "metadata": json.dumps(known)}
+    traceloop = {"gen_ai.operation.name": "vector_db_retrieve", "gen_ai.provider.name": "langchain"}
+    traceloop |= {f"traceloop.association.properties.{key}": value for key, value in known.items()}
+    found = [layers((1, None, said), _1="faq")["retriever"] for said in (openinference, traceloop)]
+    assert found[0][1] == found[1][1]
+    assert found[0][0] == "faq"
+    assert found[0][2] == "derived"
+    other = openinference | {"metadata": json.dumps(known | {"ls_vector_store_provider": "FAISS"})}
+    assert layers((1, None, other))["retriever"][1] != found[0][1]
+    nothing = layers((1, None, {"openinference.span.kind": "RETRIEVER"}))["retriever"]
+    assert nothing[1:] == (None, "missing", "no retriever configuration on the retrieval span")
