@@ -113,8 +113,7 @@ def test_importing_the_instrumentors_loads_nothing_of_the_server_and_no_framewor
 
 def test_the_command_line_loads_the_server_only_when_it_is_needed() -> None:
     """``tupletrace doctor`` works in an application's environment."""
-    for module in ("cli", "doctor"):
-        path = PARTS["processor"] / f"{module}.py"
+    for path in [PARTS["processor"] / "doctor.py", *PARTS["processor"].glob("cli/*.py")]:
         assert not {name.split(".")[0] for name in imports(path, module_level=True)} & SERVER
 
 
@@ -192,14 +191,16 @@ def test_every_sql_file_says_what_it_is_for() -> None:
 
 def flow() -> dict[str, set[str]]:
     """Modules of the processor: the other modules of it that they import."""
-    modules = {path.stem: path for path in PARTS["processor"].glob("*.py")}
+    modules = {path.stem: [path] for path in PARTS["processor"].glob("*.py")}
+    modules["cli"] = list(PARTS["processor"].glob("cli/*.py"))
     return {
         module: {
             name.split(".")[2]
+            for path in paths
             for name in imports(path)
-            if name.startswith("tupletrace.processor.") and name.split(".")[2] in modules
+            if name.startswith("tupletrace.processor.") and name.split(".")[2] in modules.keys() - {module}
         }
-        for module, path in modules.items()
+        for module, paths in modules.items()
     }
 
 

@@ -1,0 +1,72 @@
+"""What several commands share: options, and how an answer to SQL is shown."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Final, Protocol
+
+_DEFAULT_DB: Final = "~/.tupletrace/tupletrace.duckdb"
+
+
+class Commands(Protocol):
+    """Where a command adds itself."""
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:  # noqa: A002
+        """Return the parser of a new command."""
+        ...
+
+
+class UsageError(Exception):
+    """What the user asked for cannot be done; the message is one line that says why and what to do."""
+
+
+def add_db(parser: argparse.ArgumentParser) -> None:
+    """Let ``--db`` or ``TUPLETRACE_DB`` name the database."""
+    default = os.environ.get("TUPLETRACE_DB", _DEFAULT_DB)
+    parser.add_argument("--db", type=path, default=default, metavar="FILE", help=f"DuckDB file ({default})")
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Let ``--db`` or ``--url`` say whom to ask, and ``--format`` how to show the answer."""
+    add_db(parser)
+    parser.add_argument("--url", help="a running processor, http://HOST:PORT, instead of --db")
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="default: table")
+
+
+def path(text: str) -> Path:
+    """Return an absolute path; ``~`` is the user's folder."""
+    return Path(text).expanduser().absolute()
+
+
+def show(asked: argparse.Namespace, sql: str) -> int:
+    """Ask whom the options of ``add_source`` name and print the answer."""
+    from tupletrace.processor import ask, query, render
+    from tupletrace.processor.journal import JournalError
+    from tupletrace.processor.store import StoreError
+
+    try:
+        if asked.url:
+            if not asked.url.startswith(("http://", "https://")):
+                raise UsageError(f"--url {asked.url}: write http://HOST:PORT")
+            render.show(ask.processor(asked.url)(sql), asked.format)
+        else:
+            with ask.database(asked.db) as answer:
+                render.show(answer(sql), asked.format)
+    except (query.SqlRefused, query.SqlFailed) as error:
+        # DuckDB points at the place on the lines that follow.
+        said = str(error).partition("\nLINE ")[0].split("\n")
+        raise UsageError(" ".join(line.strip() for line in said if line.strip())) from None
+    except (StoreError, JournalError) as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise UsageError(f"{asked.db}: {error}") from None
+    return 0
+
+
+def show_report(asked: argparse.Namespace, name: str) -> int:
+    """Show one of the reports in ``sql/reports/``."""
+    from tupletrace.processor.store import statement
+
+    return show(asked, statement(f"reports/{name}"))
