@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tupletrace.processor.store import statement
+from tupletrace.processor.database import statement
 
 VIEWS = {
     "llm_calls": "SELECT * FROM llm_calls",

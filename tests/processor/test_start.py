@@ -13,7 +13,8 @@ import duckdb
 import pytest
 
 from tupletrace.processor.cli import main
-from tupletrace.processor.store import Store, StoreError
+from tupletrace.processor.database import StoreError
+from tupletrace.processor.store import Store
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 HOLD = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"

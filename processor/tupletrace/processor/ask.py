@@ -12,9 +12,10 @@ from typing import Final
 import pyarrow as pa
 
 from tupletrace.processor import index, query
+from tupletrace.processor.database import StoreError
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
-from tupletrace.processor.store import Store, StoreError
+from tupletrace.processor.store import Store
 
 _TIMEOUT_S: Final = query.MAX_SECONDS + 10
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -41,8 +41,8 @@ def path(text: str) -> Path:
 def show(asked: argparse.Namespace, sql: str) -> int:
     """Ask whom the options of ``add_source`` name and print the answer."""
     from tupletrace.processor import ask, query, render
+    from tupletrace.processor.database import StoreError
     from tupletrace.processor.journal import JournalError
-    from tupletrace.processor.store import StoreError
 
     try:
         if asked.url:
@@ -67,6 +67,6 @@ def show(asked: argparse.Namespace, sql: str) -> int:
 
 def show_report(asked: argparse.Namespace, name: str) -> int:
     """Show one of the reports in ``sql/reports/``."""
-    from tupletrace.processor.store import statement
+    from tupletrace.processor.database import statement
 
     return show(asked, statement(f"reports/{name}"))

@@ -30,11 +30,11 @@ def _split_address(text: str, option: str) -> tuple[str, int]:
 
 
 def _run(asked: argparse.Namespace) -> int:
+    from tupletrace.processor.database import StoreError
     from tupletrace.processor.journal import JournalError
     from tupletrace.processor.listen import PortInUse
     from tupletrace.processor.lock import DatabaseInUse
     from tupletrace.processor.serve import serve
-    from tupletrace.processor.store import StoreError
 
     grpc, http = _split_address(asked.grpc, "--grpc"), _split_address(asked.http, "--http")
     try:
