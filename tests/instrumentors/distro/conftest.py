@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -178,13 +179,36 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def nobody() -> Iterator[dict[str, str]]:
-    """Endpoints at which nothing is received: `refused` and `silent`, which accepts and never answers."""
+    """Endpoints at which nothing is received; `silent` accepts connections and never answers."""
     with ExitStack() as stack:
         refused, silent = (stack.enter_context(socket.socket()) for _ in range(2))
         refused.bind(("127.0.0.1", 0))
         silent.bind(("127.0.0.1", 0))
         silent.listen(100)
-        yield {
+        by_http = {f"HTTP {status}": stack.enter_context(refusing(status)) for status in (400, 413, 503)}
+        yield by_http | {
             "refused": f"http://127.0.0.1:{refused.getsockname()[1]}",
             "silent": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "unknown host": "http://receiver.invalid:4317",
+            "no TLS": by_http["HTTP 400"].replace("http", "https"),
         }
+
+
+@contextmanager
+def refusing(status: int) -> Iterator[str]:
+    """Serve HTTP that refuses every request with a status; yields the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

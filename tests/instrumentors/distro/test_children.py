@@ -183,3 +183,28 @@ if __name__ == "__main__":
     assert Counter(["parent"]) == receiver.names
     assert "gRPC was at work" in result.errors
     assert "1 span" in result.errors
+
+
+def test_a14_forked_children_that_end_by_os_exit_deliver_their_spans(program: Any, receiver: Any) -> None:
+    """A14. From any thread, and their own children too; the exit code is the program's."""
+    source = """
+import threading
+
+def leave(name, code):
+    span(name)
+    os._exit(code)
+
+if not (child := os.fork()):
+    if not (grandchild := os.fork()):
+        threading.Thread(target=leave, args=("grandchild", 5)).start()
+        time.sleep(60)
+    code = os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1])
+    leave("child", code + 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+    result = program(source).run(receiver.endpoint, PYTHONWARNINGS="ignore")
+
+    assert result.errors == ""
+    assert result.out == "6\n"
+    assert Counter(["child", "grandchild"]) == receiver.names

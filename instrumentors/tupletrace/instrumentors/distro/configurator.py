@@ -1,5 +1,6 @@
 """The SDK's own configurator, with queues, exit and log lines fit for somebody else's process."""
 
+import logging
 from collections.abc import Callable, Mapping
 from os import environ
 from typing import Any, Final
@@ -23,6 +24,8 @@ from tupletrace.instrumentors.distro.notices import Notices, take_over_exporter_
 from tupletrace.instrumentors.distro.settings import exit_seconds
 from tupletrace.instrumentors.firewall import guard
 
+_logger: Final = logging.getLogger("tupletrace")
+_HTTP: Final = "otlp_proto_http"
 _CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
 """Named here: the SDK's own constant is younger than the oldest SDK supported."""
 ExporterArguments = Mapping[type[Any], Mapping[str, Any]]
@@ -37,6 +40,14 @@ class TupletraceConfigurator(_OTelSDKConfigurator):
     """
 
     def _configure(self, **kwargs: Any) -> None:
+        try:
+            self._configure_sdk(kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever the environment says, the program runs
+            text = f"{type(error).__name__}: {error}"
+            cure = "; pip install opentelemetry-exporter-otlp-proto-http" if _HTTP in text else ""
+            _logger.warning("tupletrace: no telemetry, the SDK cannot be configured (%s)%s", text, cure)
+
+    def _configure_sdk(self, kwargs: dict[str, Any]) -> None:
         if environ.get(_CONFIG_FILE):
             super()._configure(**kwargs)
         else:

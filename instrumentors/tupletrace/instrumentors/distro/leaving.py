@@ -2,7 +2,8 @@
 
 import atexit
 import contextlib
-from collections.abc import Generator
+import os
+from collections.abc import Callable, Generator
 from types import ModuleType
 from typing import Any, Final
 
@@ -18,20 +19,19 @@ from tupletrace.instrumentors.firewall import guard
 _MULTIPROCESSING: Final = ("multiprocessing.util", "billiard.util")
 """The standard library's, and Celery's version of it."""
 _CHILD_S: Final = 0.5
-"""How long a multiprocessing child may wait: its parent waits for it."""
+"""How long a forked child may wait: its parent waits for it."""
 _GRACE_S: Final = 0.1
 """Of the whole, for cancelling what was not answered."""
 _LONGEST: Final = 5
 """A receiver that goes on answering is waited for this many times longer than one that does not."""
-_LAST: Final = -1000
-"""A priority by which `multiprocessing` runs our finalizer after everybody else's."""
 
 
 class Leaving:
     """Ends every delivery of this process within a bounded time, on whichever way out Python lets us run.
 
-    That is: the main thread's end, ``sys.exit``, an unhandled exception, Ctrl-C, and the end of a
-    ``multiprocessing`` child. ``os._exit``, ``SIGKILL`` and ``SIGTERM`` without a handler leave no chance.
+    That is: the main thread's end, ``sys.exit``, an unhandled exception, Ctrl-C, and ``os._exit`` in a
+    forked child, which is how such children end. ``os._exit`` of the first process means at once; ``SIGKILL``
+    and ``SIGTERM`` without a handler leave no chance.
     """
 
     def __init__(self, seconds: float, notices: Notices) -> None:
@@ -94,17 +94,23 @@ class Leaving:
             provider.shutdown(timeout_millis=max(1.0, patience.left() * 1000))
 
     def _in_child(self) -> None:
-        self._forked = True
+        if not self._forked:
+            self._forked = True
+            wrapt.wrap_function_wrapper(os, "_exit", self._before_exit)
         self._notices.start_anew()
         for delivery in self.deliveries:
             delivery.outbox.start_anew()
 
+    def _before_exit(
+        self, wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        self.at_child_end()
+        return wrapped(*args, **kwargs)
+
     def _watch_children(self, util: ModuleType) -> None:
+        # Their parent may end them at any time.
         def child_starts(leaving: "Leaving") -> None:
             for delivery in leaving.deliveries:
                 delivery.outbox.expect_the_end()
-            # A spawned child runs `atexit`; a forked one ends by `os._exit`.
-            if leaving._forked:
-                util.Finalize(None, leaving.at_child_end, exitpriority=_LAST)
 
         util.register_after_fork(self, child_starts)
