@@ -1,34 +1,25 @@
 """Microseconds that an instrumentor adds to an OpenAI call, beside its peers, interleaved in one run.
 
-CPU time of the calling thread over an in-process transport; spans are encoded to OTLP bytes in the exporter's
-thread and dropped. The floor is the uninstrumented client; peers that are not installed are left out. Usage::
+The client talks to an in-process transport. The bare span is one of the SDK with the attributes of a plain
+call, which nothing had to be looked at for. Peers are installed by ``uv``, in an environment of its own::
 
-    uv run --with opentelemetry-instrumentation-genai-openai --with openinference-instrumentation-openai \\
-        --with opentelemetry-instrumentation-openai python benchmarks/overhead.py
+    python benchmarks/overhead.py
 """
 
-import argparse
+import array
 import asyncio
+import base64
 import importlib
 import json
-import os
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-ARMS = {
-    "uninstrumented": None,
-    "tupletrace": "tupletrace.instrumentors.openai:OpenAIInstrumentor",
-    "opentelemetry genai": "opentelemetry.instrumentation.genai.openai:OpenAIInstrumentor",
-    "openinference": "openinference.instrumentation.openai:OpenAIInstrumentor",
-    "openllmetry": "opentelemetry.instrumentation.openai:OpenAIInstrumentor",
-}
+from measure import Benchmark, Work, instrumentor, main
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
 CHUNKS = 200
 GATHERED = 32
-CALLS = {"plain": 50, "stream of 200 chunks": 5, "32 gathered async calls": 2, "responses": 50}
 MESSAGES: Any = [
     {"role": "system", "content": "You are the support agent of a shop. Today is 21 November 2026."},
     {"role": "user", "content": "Where is my order A-1042?"},
@@ -74,11 +65,23 @@ RESPONSE = {
         "total_tokens": 1230,
     },
 }
+EMBEDDINGS = {
+    "object": "list",
+    "model": "text-embedding-3-small",
+    "data": [
+        {
+            "object": "embedding",
+            "index": 0,
+            "embedding": base64.b64encode(array.array("f", [0.25] * 1536).tobytes()).decode(),
+        }
+    ],
+    "usage": {"prompt_tokens": 8, "total_tokens": 8},
+}
 
 
 def _stream() -> bytes:
     chunk = HEAD | {"object": "chat.completion.chunk"}
-    parts = [
+    parts: list[Any] = [
         chunk | {"choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]}
         for _ in range(CHUNKS)
     ]
@@ -96,6 +99,8 @@ def _clients() -> tuple[Any, Any]:
     def answer(request: Any) -> Any:
         if request.url.path.endswith("/responses"):
             return http.Response(200, json=RESPONSE)
+        if request.url.path.endswith("/embeddings"):
+            return http.Response(200, json=EMBEDDINGS)
         if b'"stream":true' in request.content.replace(b" ", b""):
             return http.Response(200, content=stream, headers={"content-type": "text/event-stream"})
         return http.Response(200, json=CHAT)
@@ -107,30 +112,52 @@ def _clients() -> tuple[Any, Any]:
     )
 
 
-def _instrument(target: str) -> None:
-    from opentelemetry import trace
-    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+def _bare_span(provider: "TracerProvider") -> None:
+    import wrapt
+    from opentelemetry.trace import SpanKind
 
-    class Drop(SpanExporter):
-        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-            encode_spans(spans).SerializeToString()
-            return SpanExportResult.SUCCESS
+    tracer = provider.get_tracer("bare")
+    first = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "server.port": 443}
+    rest = {
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.response.finish_reasons": ["stop"],
+        "gen_ai.usage.input_tokens": 1200,
+        "gen_ai.usage.output_tokens": 30,
+        "gen_ai.usage.cache_read.input_tokens": 1024,
+        "gen_ai.usage.reasoning.output_tokens": 0,
+        "server.address": "api.openai.com",
+    }
 
-    provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(Drop(), max_queue_size=100_000))
-    trace.set_tracer_provider(provider)
-    module, _, name = target.partition(":")
-    getattr(importlib.import_module(module), name)().instrument(tracer_provider=provider)
+    def spanned(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        span = tracer.start_span("chat gpt-4o-mini", kind=SpanKind.CLIENT, attributes=first)
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            span.set_attributes(rest)
+            span.end()
+
+    for module, name in (
+        ("chat.completions", "Completions"),
+        ("responses", "Responses"),
+        ("embeddings", "Embeddings"),
+    ):
+        for prefix in ("", "Async"):
+            wrapt.wrap_function_wrapper(f"openai.resources.{module}", f"{prefix}{name}.create", spanned)
 
 
-def _work() -> dict[str, Callable[[], object]]:
+def _work() -> Work:
     client, async_client = _clients()
     ask = {"model": "gpt-4o-mini", "messages": MESSAGES}
+    ask_stream = ask | {"stream": True, "stream_options": {"include_usage": True}}
 
     def stream() -> None:
-        for _ in client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}):
+        for _ in client.chat.completions.create(**ask_stream):
+            pass
+
+    async def async_stream() -> None:
+        async for _ in await async_client.chat.completions.create(**ask_stream):
             pass
 
     async def gather() -> None:
@@ -139,81 +166,43 @@ def _work() -> dict[str, Callable[[], object]]:
     loop = asyncio.new_event_loop()
     return {
         "plain": lambda: client.chat.completions.create(**ask),
-        "stream of 200 chunks": stream,
         "32 gathered async calls": lambda: loop.run_until_complete(gather()),
         "responses": lambda: client.responses.create(
             model="gpt-4o-mini", instructions=MESSAGES[0]["content"], input="Where is my order A-1042?"
         ),
+        "stream of 200 chunks": stream,
+        "same, async": lambda: loop.run_until_complete(async_stream()),
+        "embeddings": lambda: client.embeddings.create(model="text-embedding-3-small", input="Where is it?"),
     }
 
 
-def worker(arm: str) -> None:
-    """Measure one round for every line read from stdin: thread CPU microseconds a call, by kind of call."""
-    started = time.perf_counter()
-    if target := ARMS[arm]:
-        _instrument(target)
-    work = _work()
-    for run in work.values():
-        run()
-    print(json.dumps({"ready s": time.perf_counter() - started}), flush=True)
-    for _ in sys.stdin:
-        measured: dict[str, float] = {}
-        for kind, run in work.items():
-            start = time.thread_time()
-            for _ in range(CALLS[kind]):
-                run()
-            measured[kind] = (time.thread_time() - start) / CALLS[kind] * 1e6
-        print(json.dumps(measured), flush=True)
-
-
-def _start(arm: str, content: str) -> subprocess.Popen[str] | None:
-    process = subprocess.Popen(
-        [sys.executable, __file__, "--worker", arm],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ
-        | {
-            "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": content,
-            "TRACELOOP_TRACE_CONTENT": "false" if content == "NO_CONTENT" else "true",
-        },
-    )
-    assert process.stdout is not None
-    return process if process.stdout.readline() else None
-
-
-def main() -> None:
-    """Measure every installed arm in turn, round by round, and print medians."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--content", default="NO_CONTENT", choices=["NO_CONTENT", "SPAN_ONLY"])
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.worker:
-        worker(asked.worker)
-        return
-    running = {arm: process for arm in ARMS if (process := _start(arm, asked.content))}
-    rounds: dict[str, list[dict[str, float]]] = {arm: [] for arm in running}
-    for _ in range(asked.rounds):
-        for arm, process in running.items():
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            rounds[arm].append(json.loads(process.stdout.readline()))
-    for process in running.values():
-        process.terminate()
-    print(f"added CPU of the calling thread, us; median of {asked.rounds} rounds; content {asked.content}")
-    print(f"{'':26}" + "".join(f"{arm:>22}" for arm in running))
-    for kind in CALLS:
-        median = {arm: statistics.median(one[kind] for one in measured) for arm, measured in rounds.items()}
-        floor = median["uninstrumented"]
-        cells = [f"{floor:22,.0f}"] + [f"{value - floor:+22,.0f}" for value in list(median.values())[1:]]
-        print(f"{kind:26}" + "".join(cells))
-
-
 if __name__ == "__main__":
-    main()
+    main(
+        Benchmark(
+            script=__file__,
+            requirements=[
+                "openai==3.52.0",
+                "opentelemetry-instrumentation-genai-openai==1.3b0",
+                "openinference-instrumentation-openai==0.1.66",
+                "opentelemetry-instrumentation-openai==0.62.4",
+            ],
+            arms={
+                "tupletrace": instrumentor("tupletrace.instrumentors.openai:OpenAIInstrumentor"),
+                "bare span": _bare_span,
+                "genai": instrumentor("opentelemetry.instrumentation.genai.openai:OpenAIInstrumentor"),
+                "openinference": instrumentor("openinference.instrumentation.openai:OpenAIInstrumentor"),
+                "openllmetry": instrumentor("opentelemetry.instrumentation.openai:OpenAIInstrumentor"),
+            },
+            work=_work,
+            calls={
+                "plain": 12,
+                "32 gathered async calls": 1,
+                "responses": 12,
+                "stream of 200 chunks": 1,
+                "same, async": 1,
+                "embeddings": 12,
+            },
+            reference="genai",
+        ),
+        __doc__,
+    )
