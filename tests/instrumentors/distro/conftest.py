@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -195,7 +195,7 @@ def nobody() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def refusing(status: int) -> Iterator[str]:
+def refusing(status: int) -> Generator[str]:
     """Serve HTTP that refuses every request with a status; yields the address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -205,7 +205,7 @@ def refusing(status: int) -> Iterator[str]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -1,6 +1,6 @@
 """A program's exit: everything is delivered to a receiver that answers; one that does not is not waited for.
 
-SIGTERM without a handler, SIGKILL and `os._exit` run no Python: nothing can be delivered then.
+SIGKILL, a SIGTERM from outside without a handler, and `os._exit` run no Python: nothing is delivered then.
 """
 
 import signal
@@ -26,6 +26,10 @@ ENDINGS = {
         "import threading; main = threading.main_thread(); "
         "threading.Thread(target=lambda: (main.join(), span('work'))).start()",
         0,
+    ),
+    "SIGTERM, raised after the program's own shutdown": (
+        "import signal; span('work'); signal.raise_signal(signal.SIGTERM)",
+        -signal.SIGTERM,
     ),
     "an exit handler of the program's": ("import atexit; atexit.register(span, 'work')", 0),
 }
@@ -143,3 +147,24 @@ def test_a15_ctrl_c_ends_the_wait_without_a_traceback(program: Any, receiver: An
     assert result.code == 0
     assert "Traceback" not in result.errors
     assert result.exit_s < 8
+
+
+def test_a15_sigterm_is_not_delayed_and_a_handler_of_the_programs_delivers(
+    program: Any, receiver: Any
+) -> None:
+    """A15. Without a handler SIGTERM ends the program at once; with one that exits, all is sent."""
+    source = """
+import signal
+if os.environ["HANDLER"]:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+span("work")
+print("ready", flush=True)
+signal.pause()
+"""
+    for handler, code in {"": -signal.SIGTERM, "yes": 3}.items():
+        app = program(source)
+        process = app.start({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "HANDLER": handler})
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert app.finish(process).code == code
+    assert Counter({"work": 1}) == receiver.names

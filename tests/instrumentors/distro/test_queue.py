@@ -286,7 +286,7 @@ def test_log_records_are_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -
         logger.emit(LogRecord(body={"number": str(number), "texts": ["x" * 300_000]}))
     provider.force_flush()
 
-    kept = [record.log_record.body for record in exporter.get_finished_logs()]
+    kept: list[Any] = [record.log_record.body for record in exporter.get_finished_logs()]
     provider.shutdown()
     assert [body["number"] for body in kept] == ["2", "3", "4"]
 

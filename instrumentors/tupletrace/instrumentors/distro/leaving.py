@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Generator
 from types import ModuleType
 from typing import Any, Final
@@ -29,9 +30,10 @@ _LONGEST: Final = 5
 class Leaving:
     """Ends every delivery of this process within a bounded time, on whichever way out Python lets us run.
 
-    That is: the main thread's end, ``sys.exit``, an unhandled exception, Ctrl-C, and ``os._exit`` in a
-    forked child, which is how such children end. ``os._exit`` of the first process means at once; ``SIGKILL``
-    and ``SIGTERM`` without a handler leave no chance.
+    That is: the main thread's end, ``sys.exit``, an unhandled exception, Ctrl-C, ``os._exit`` in a forked
+    child, which is how such children end, and ``signal.raise_signal(SIGTERM)``, which is how uvicorn ends
+    after its own shutdown. ``os._exit`` of the first process means at once; ``SIGKILL`` and a ``SIGTERM``
+    from outside, without a handler, leave no chance.
     """
 
     def __init__(self, seconds: float, notices: Notices) -> None:
@@ -45,6 +47,7 @@ class Leaving:
     def arm(self) -> None:
         """Register for every way out; called after the SDK has registered, so as to run before it."""
         atexit.register(self.at_exit)
+        wrapt.wrap_function_wrapper(signal, "raise_signal", self._before_signal)
         senders = [part.sender for part in (*self.deliveries, *self.metrics)]
         ForkWatch(senders, self._in_child).begin()
         for module in _MULTIPROCESSING:
@@ -105,6 +108,13 @@ class Leaving:
         self, wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         self.at_child_end()
+        return wrapped(*args, **kwargs)
+
+    def _before_signal(
+        self, wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if args and args[0] == signal.SIGTERM and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            self.at_exit()
         return wrapped(*args, **kwargs)
 
     def _watch_children(self, util: ModuleType) -> None:
