@@ -27,6 +27,7 @@ def canonical(spans: Spans) -> pa.Table:
     identity.complete(spans.attributes, found)
     found["service_name"] = spans.resource.pick([names.SERVICE_NAME])
     found["dialect"] = columns.dialect()
+    found["conflicts"] = pa.nulls(spans.attributes.count, pa.map_(pa.string(), pa.string()))
     for column, values in found.items():
         table = table.append_column(column, values)
     return _without_pending(spans, table)

@@ -33,7 +33,19 @@ CREATE TABLE IF NOT EXISTS settled_llm_calls (
     input_uncached_tokens BIGINT,
     cache_read_tokens BIGINT,
     cache_write_tokens BIGINT,
+    cache_write_5m_tokens BIGINT,
+    cache_write_1h_tokens BIGINT,
+    audio_input_tokens BIGINT,
+    audio_cache_read_tokens BIGINT,
+    image_input_tokens BIGINT,
     output_tokens BIGINT,
+    output_text_tokens BIGINT,
     reasoning_tokens BIGINT,
-    usage_status VARCHAR
+    audio_output_tokens BIGINT,
+    image_output_tokens BIGINT,
+    images BIGINT,
+    usage_status VARCHAR,
+    reported_cost_usd DECIMAL(24, 12),
+    workflow_name VARCHAR,
+    tags VARCHAR[]
 );

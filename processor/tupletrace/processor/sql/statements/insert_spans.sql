@@ -33,7 +33,15 @@ SELECT
     whole_number(b.output_tokens) AS output_tokens,
     whole_number(b.cache_read_input_tokens) AS cache_read_input_tokens,
     whole_number(b.cache_write_input_tokens) AS cache_write_input_tokens,
+    whole_number(b.cache_write_5m_input_tokens) AS cache_write_5m_input_tokens,
+    whole_number(b.cache_write_1h_input_tokens) AS cache_write_1h_input_tokens,
+    whole_number(b.audio_input_tokens) AS audio_input_tokens,
+    whole_number(b.audio_cache_read_input_tokens) AS audio_cache_read_input_tokens,
+    whole_number(b.image_input_tokens) AS image_input_tokens,
     whole_number(b.reasoning_output_tokens) AS reasoning_output_tokens,
+    whole_number(b.audio_output_tokens) AS audio_output_tokens,
+    whole_number(b.image_output_tokens) AS image_output_tokens,
+    whole_number(b.images) AS images,
     whole_number(b.total_tokens) AS total_tokens,
     (b.input_tokens IS NOT NULL AND whole_number(b.input_tokens) IS NULL)
         OR (b.output_tokens IS NOT NULL AND whole_number(b.output_tokens) IS NULL)
@@ -66,9 +74,14 @@ SELECT
     b.graph_node,
     b.conversation_id,
     b.user_id,
+    coalesce(
+        TRY_CAST(b.tags AS VARCHAR[]),
+        list_transform(string_split(b.tags, ','), lambda tag: trim(tag))
+    ) AS tags,
     b.route,
     b.http_route,
     nullif(b.trace_state, '') AS trace_state,
+    b.conflicts,
     b.attributes,
     b.resource_attributes,
     b.events,

@@ -20,7 +20,7 @@ WHERE trace_id IN (
 );
 
 INSERT INTO settled_usage_roles SELECT * FROM settling_roles WHERE trace_id IN (SELECT trace_id FROM quiet);
-INSERT INTO settled_llm_calls SELECT * FROM settling_calls WHERE trace_id IN (SELECT trace_id FROM quiet);
+INSERT INTO settled_llm_calls BY NAME SELECT * FROM settling_calls WHERE trace_id IN (SELECT trace_id FROM quiet);
 INSERT INTO settled_layers SELECT * FROM settling_layers WHERE trace_id IN (SELECT trace_id FROM quiet);
 INSERT INTO settled_traces SELECT * FROM traces_with('settling_layers') WHERE trace_id IN (SELECT trace_id FROM quiet);
 DELETE FROM open_traces WHERE trace_id IN (SELECT trace_id FROM quiet);

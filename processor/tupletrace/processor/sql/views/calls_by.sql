@@ -71,7 +71,18 @@ others AS (
         max(route) AS route,
         max(cache_read_input_tokens) AS cache_read_input_tokens,
         max(cache_write_input_tokens) AS cache_write_input_tokens,
-        max(reasoning_output_tokens) AS reasoning_output_tokens
+        max(cache_write_5m_input_tokens) AS cache_write_5m_input_tokens,
+        max(cache_write_1h_input_tokens) AS cache_write_1h_input_tokens,
+        max(audio_input_tokens) AS audio_input_tokens,
+        max(audio_cache_read_input_tokens) AS audio_cache_read_input_tokens,
+        max(image_input_tokens) AS image_input_tokens,
+        max(reasoning_output_tokens) AS reasoning_output_tokens,
+        max(audio_output_tokens) AS audio_output_tokens,
+        max(image_output_tokens) AS image_output_tokens,
+        max(images) AS images,
+        max(reported_cost_usd) AS reported_cost_usd,
+        max(workflow_name) AS workflow_name,
+        max(tags) AS tags
     FROM described
     WHERE NOT counts
     GROUP BY call_trace_id, call_id
@@ -129,7 +140,18 @@ filled AS (
         calls.usage_unreadable,
         coalesce(calls.cache_read_input_tokens, others.cache_read_input_tokens) AS cache_read_tokens,
         coalesce(calls.cache_write_input_tokens, others.cache_write_input_tokens) AS cache_write_tokens,
-        coalesce(calls.reasoning_output_tokens, others.reasoning_output_tokens) AS reasoning_tokens
+        coalesce(calls.cache_write_5m_input_tokens, others.cache_write_5m_input_tokens) AS cache_write_5m_tokens,
+        coalesce(calls.cache_write_1h_input_tokens, others.cache_write_1h_input_tokens) AS cache_write_1h_tokens,
+        coalesce(calls.audio_input_tokens, others.audio_input_tokens) AS audio_tokens,
+        coalesce(calls.audio_cache_read_input_tokens, others.audio_cache_read_input_tokens) AS audio_cache_read_tokens,
+        coalesce(calls.image_input_tokens, others.image_input_tokens) AS image_input_tokens,
+        coalesce(calls.reasoning_output_tokens, others.reasoning_output_tokens) AS reasoning_tokens,
+        coalesce(calls.audio_output_tokens, others.audio_output_tokens) AS audio_output_tokens,
+        coalesce(calls.image_output_tokens, others.image_output_tokens) AS image_output_tokens,
+        coalesce(calls.images, others.images) AS images,
+        coalesce(calls.reported_cost_usd, others.reported_cost_usd) AS reported_cost_usd,
+        coalesce(calls.workflow_name, others.workflow_name) AS workflow_name,
+        coalesce(calls.tags, others.tags) AS tags
     FROM described AS calls
     LEFT JOIN renders ON renders.trace_id = calls.trace_id AND renders.call_id = calls.span_id
     LEFT JOIN others ON others.trace_id = calls.trace_id AND others.call_id = calls.span_id
@@ -139,6 +161,12 @@ measured AS (
     SELECT
         *,
         coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0) AS cached_tokens,
+        -- Of what is cached only the text is left in the bucket of its own.
+        coalesce(audio_tokens, 0) - coalesce(audio_cache_read_tokens, 0) AS audio_input_tokens,
+        coalesce(audio_tokens, 0) - coalesce(audio_cache_read_tokens, 0) + coalesce(image_input_tokens, 0)
+            AS other_input_tokens,
+        coalesce(reasoning_tokens, 0) + coalesce(audio_output_tokens, 0) + coalesce(image_output_tokens, 0)
+            AS other_output_tokens,
         coalesce(provider_name, '') IN ('anthropic', 'aws.bedrock') AS bills_apart
     FROM filled
 ),
@@ -187,17 +215,35 @@ SELECT
     user_id,
     route,
     CASE WHEN exclusive THEN input_tokens + cached_tokens ELSE input_tokens END AS input_tokens,
-    CASE WHEN exclusive THEN input_tokens ELSE input_tokens - cached_tokens END AS input_uncached_tokens,
+    CASE WHEN exclusive THEN input_tokens ELSE input_tokens - cached_tokens END - other_input_tokens
+        AS input_uncached_tokens,
     cache_read_tokens,
     cache_write_tokens,
+    cache_write_5m_tokens,
+    cache_write_1h_tokens,
+    CASE WHEN audio_tokens IS NOT NULL THEN audio_input_tokens END AS audio_input_tokens,
+    audio_cache_read_tokens,
+    image_input_tokens,
     output_tokens,
+    output_tokens - other_output_tokens AS output_text_tokens,
     reasoning_tokens,
+    audio_output_tokens,
+    image_output_tokens,
+    images,
     CASE
         WHEN usage_unreadable THEN 'inconsistent'
         WHEN input_tokens IS NULL AND output_tokens IS NULL THEN 'absent'
-        WHEN NOT exclusive AND coalesce(input_tokens, 0) < cached_tokens THEN 'inconsistent'
-        WHEN coalesce(output_tokens, 0) < coalesce(reasoning_tokens, 0) THEN 'inconsistent'
+        WHEN coalesce(input_tokens, 0) < other_input_tokens + CASE WHEN exclusive THEN 0 ELSE cached_tokens END
+            THEN 'inconsistent'
+        WHEN audio_input_tokens < 0 OR coalesce(cache_read_tokens, 0) < coalesce(audio_cache_read_tokens, 0)
+            THEN 'inconsistent'
+        WHEN coalesce(cache_write_tokens, 0) < coalesce(cache_write_5m_tokens, 0) + coalesce(cache_write_1h_tokens, 0)
+            THEN 'inconsistent'
+        WHEN coalesce(output_tokens, 0) < other_output_tokens THEN 'inconsistent'
         WHEN unclear AND NOT exclusive THEN 'ambiguous'
         ELSE 'reported'
-    END AS usage_status
+    END AS usage_status,
+    reported_cost_usd,
+    workflow_name,
+    tags
 FROM judged;

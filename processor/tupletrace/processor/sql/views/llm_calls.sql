@@ -2,7 +2,7 @@
 CREATE OR REPLACE VIEW llm_calls AS
 WITH calls AS (
     SELECT * FROM settled_llm_calls
-    UNION ALL
+    UNION ALL BY NAME
     SELECT * FROM live_llm_calls
 ),
 priced AS (
