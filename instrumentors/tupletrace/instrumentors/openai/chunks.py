@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from tupletrace.instrumentors.openai.fields import field, items, text
 
-_LATEST: Final = ("service_tier", "system_fingerprint", "usage")
+_LATEST: Final = ("service_tier", "system_fingerprint", "usage", "error")
 _NOTHING: Final[dict[str, Any]] = {}
 _DELTAS: Final = ("content", "refusal", "reasoning_content", "reasoning")
 
@@ -54,6 +54,8 @@ class CompletionChunks:
             kept = self._choices[index] = SimpleNamespace(finish_reason=None, deltas={}, calls={})
         if (reason := said.get("finish_reason")) is not None:
             kept.finish_reason = reason
+            if (usage := field(choice, "usage")) is not None:  # Moonshot
+                self._head.setdefault("usage", usage)
         if self._capture:
             _keep(kept, choice)
 

@@ -29,6 +29,7 @@ from tupletrace.instrumentors.openai.request import (
     describe_inference,
 )
 from tupletrace.instrumentors.openai.response import (
+    completion_error,
     describe_completion,
     describe_embeddings,
     describe_response,
@@ -84,6 +85,7 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
         api_type="chat_completions",
         chunks=CompletionChunks,
         static_texts=chat_texts,
+        error=completion_error,
     ),
     "responses": Endpoint(
         "chat",
@@ -101,6 +103,7 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
         describe_completion,
         completion_content,
         chunks=CompletionChunks,
+        error=completion_error,
     ),
     "embeddings": Endpoint(
         "embeddings", describe_embedding, describe_embeddings, begin=start_embedding, prompted=False

@@ -39,9 +39,14 @@ class Body:
         body = b"".join(self._read)
         if self._chunks is None:
             return parse(body)
+        data: list[bytes] = []
         for line in body.splitlines():
-            if line.startswith(b"data:") and (event := parse(line[5:])) is not None:
-                self._chunks.add(event)
+            if line.startswith(b"data:"):
+                data.append(line[5:])
+            elif not line and data:
+                if (event := parse(b"\n".join(data))) is not None:
+                    self._chunks.add(event)
+                data = []
         return self._chunks.answer()
 
 

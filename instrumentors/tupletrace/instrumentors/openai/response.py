@@ -48,6 +48,9 @@ def describe_response(invocation: InferenceInvocation, response: Any) -> None:
     output = items(said.get("output"))
     reason = response_finish_reason(said, output)
     invocation.finish_reasons = [reason] if reason else None
+    if (conversation := text(field(said.get("conversation"), "id"))) is not None:
+        invocation.conversation_id = conversation
+        invocation.attributes.pop(names.CONVERSATION_ID, None)
     echo = named_prompt(said.get("prompt"))
     if echo is not None:
         echo.write(invocation.attributes)
@@ -69,14 +72,24 @@ def describe_embeddings(invocation: EmbeddingInvocation, answer: Any) -> None:
     vector = field(vectors[0], "embedding") if vectors else None
     if isinstance(vector, list) and vector:
         invocation.dimension_count = len(vector)
+    elif data := text(vector):  # base64 of floats of 4 bytes
+        invocation.dimension_count = (len(data) * 3 // 4 - data[-2:].count("=")) // 4
+
+
+def completion_error(completion: Any) -> str | None:
+    """Return the error code that a gateway answers with in place of a completion, under status 200."""
+    error = field(completion, "error")
+    return _error_code(error) if error else None
 
 
 def response_error(response: Any) -> str | None:
     """Return the error code of a response that came back as failed."""
-    if field(response, "status") != "failed":
-        return None
-    error = field(response, "error")
-    return text(field(error, "code")) or text(field(error, "type")) or "_OTHER"
+    return _error_code(field(response, "error")) if field(response, "status") == "failed" else None
+
+
+def _error_code(error: Any) -> str:
+    code = field(error, "code")
+    return str(code) if isinstance(code, int) else text(code) or text(field(error, "type")) or "_OTHER"
 
 
 def _describe(invocation: InferenceInvocation, said: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ _OUTPUT_DETAILS: Final = ("output_tokens_details", "completion_tokens_details")
 _OF_INPUT: Final = (
     (names.CACHE_READ_INPUT_TOKENS, "cached_tokens"),
     (names.CACHE_WRITE_INPUT_TOKENS, "cache_write_tokens"),
+    (names.CACHE_WRITE_INPUT_TOKENS, "cache_creation_tokens"),  # LiteLLM
     (names.AUDIO_INPUT_TOKENS, "audio_tokens"),
     (names.IMAGE_INPUT_TOKENS, "image_tokens"),
 )
@@ -25,7 +26,9 @@ _OF_OUTPUT: Final = (
 )
 _UNDETAILED: Final = (
     (names.CACHE_READ_INPUT_TOKENS, "prompt_cache_hit_tokens"),  # DeepSeek
-    (names.CACHE_READ_INPUT_TOKENS, "cached_tokens"),  # Moonshot
+    (names.CACHE_READ_INPUT_TOKENS, "cached_tokens"),  # Moonshot, Together
+    (names.CACHE_READ_INPUT_TOKENS, "cache_read_input_tokens"),  # Anthropic's names, behind a gateway
+    (names.CACHE_WRITE_INPUT_TOKENS, "cache_creation_input_tokens"),
     (names.REASONING_OUTPUT_TOKENS, "reasoning_tokens"),  # Perplexity
 )
 
