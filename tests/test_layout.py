@@ -166,7 +166,7 @@ def test_no_source_file_is_over_400_lines() -> None:
     assert long == {}
 
 
-@pytest.mark.parametrize("folder", ["schema", "views"])
+@pytest.mark.parametrize("folder", ["schema", "views", "questions"])
 def test_the_order_lists_exactly_the_files_of_its_folder(folder: str) -> None:
     listed = (SQL / folder / "_order").read_text("utf-8").split()
     assert len(listed) == len(set(listed))
@@ -174,7 +174,9 @@ def test_the_order_lists_exactly_the_files_of_its_folder(folder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*SQL.glob("schema/*.sql"), *SQL.glob("views/*.sql")], ids=lambda path: path.stem
+    "path",
+    [path for folder in ("schema", "views", "questions") for path in SQL.glob(f"{folder}/*.sql")],
+    ids=lambda path: path.stem,
 )
 def test_a_sql_file_makes_the_one_object_that_it_is_named_after(path: Path) -> None:
     text = re.sub(r"--.*", "", path.read_text("utf-8"))

@@ -13,6 +13,8 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
+from tupletrace.processor.database import statement_names
+
 ARROW: Final = "application/vnd.apache.arrow.stream"
 """Media type of an answer in Arrow."""
 MAX_SECONDS: Final = 60.0
@@ -28,6 +30,7 @@ _TABLE_FUNCTIONS: Final = {
     "duckdb_tables",
     "duckdb_views",
     "duckdb_columns",
+    *statement_names("questions"),
 }
 _SCALARS_REFUSED: Final = {
     "array_resize",

@@ -1,0 +1,71 @@
+-- Every tuple that served a route from one time until before another: one row a layer member, with the tuple's
+-- share (0..1) of the route's traces, when it served first and last, and the prompt's texts where they are kept.
+CREATE OR REPLACE MACRO audit(since, until, of_route := NULL) AS TABLE
+WITH served AS (
+    SELECT trace_id, route, tuple_id, start_time, covered
+    FROM traces
+    WHERE tuple_id IS NOT NULL
+      AND within(start_time, since, until)
+      AND (of_route IS NULL OR route = of_route)
+),
+shares AS (
+    SELECT
+        route,
+        tuple_id,
+        count(*) AS traces,
+        count(*) / sum(count(*)) OVER (PARTITION BY route) AS share,
+        min(start_time) AS first_seen,
+        max(start_time) AS last_seen,
+        min(trace_id) AS example_trace_id
+    FROM served
+    GROUP BY route, tuple_id
+),
+members AS (
+    SELECT
+        served.route,
+        served.tuple_id,
+        layers.layer,
+        layers.name,
+        layers.version,
+        layers.provenance,
+        max(layers.reason) AS reason
+    FROM served
+    JOIN trace_layers AS layers ON layers.trace_id = served.trace_id
+    GROUP BY served.route, served.tuple_id, layers.layer, layers.name, layers.version, layers.provenance
+),
+-- A label that was used for another text has several here.
+texts AS (
+    SELECT
+        served.route,
+        served.tuple_id,
+        spans.prompt_name AS name,
+        spans.prompt_version AS version,
+        list(DISTINCT coalesce(spans.prompt_template, spans.system_instructions)) AS texts
+    FROM served
+    JOIN spans ON spans.trace_id = served.trace_id
+    WHERE spans.prompt_version IS NOT NULL
+      AND coalesce(spans.prompt_template, spans.system_instructions) IS NOT NULL
+    GROUP BY served.route, served.tuple_id, spans.prompt_name, spans.prompt_version
+)
+SELECT
+    shares.route,
+    shares.tuple_id,
+    shares.traces,
+    shares.share,
+    shares.first_seen,
+    shares.last_seen,
+    members.layer,
+    members.name,
+    members.version,
+    members.provenance,
+    members.reason,
+    CASE WHEN members.layer = 'prompt' THEN texts.texts END AS texts,
+    shares.example_trace_id
+FROM shares
+JOIN members ON members.route = shares.route AND members.tuple_id = shares.tuple_id
+LEFT JOIN texts
+    ON texts.route = members.route
+    AND texts.tuple_id = members.tuple_id
+    AND texts.name IS NOT DISTINCT FROM members.name
+    AND texts.version = members.version
+ORDER BY shares.route, shares.first_seen, shares.tuple_id, members.layer, members.name;
