@@ -1,8 +1,9 @@
 """Recorded exchanges of OpenAI-protocol servers: the facts of each, and a program that sees no difference.
 
 An exchange is data: a row of ``exchanges/*.json``. ``answer`` is a JSON body (or ``body`` another), and
-``events`` those of a stream: data upon ``head``, or literal lines. ``facts`` are all attributes that request and
-answer say, without their ``gen_ai.``; ``ways`` are those in which the call is made, where not all of them.
+``events`` those of a stream: data upon ``head``, or literal lines. ``facts`` are all attributes that request
+and answer say, without their ``gen_ai.``; ``ways`` are those in which the call is made, where not all are.
+``output`` is the answer's content, where that is what the exchange is about.
 """
 
 import asyncio
@@ -224,6 +225,7 @@ def seen(make: Callable[[], Any], way: Any, exchange: dict[str, Any], asynchrono
         return type(error), str(error), repr(error), getattr(error, "body", None)
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_a1_a2_every_way_of_calling_gives_the_facts_and_what_the_program_would_see_without_us(
@@ -250,6 +252,18 @@ def test_a1_a2_every_way_of_calling_gives_the_facts_and_what_the_program_would_s
             assert [(name, said.get(name)) for name in names if said.get(name) != facts.get(name)] == [], way
     finally:
         OpenAIInstrumentor().uninstrument()
+
+
+@pytest.mark.parametrize("exchange", [exchange for exchange in EXCHANGES if "output" in exchange.values[0]])
+def test_the_answer_is_on_the_span_when_content_is_asked_for(
+    provider: Any, capturing: None, instrumented: None, spans: Any, exchange: dict[str, Any]
+) -> None:
+    for call in ways(exchange).values():
+        spans.clear()
+        seen(partial(client, provider.http, exchange, asynchronous=False), call, exchange, asynchronous=False)
+        (span,) = spans.get_finished_spans()
+        messages = json.loads(span.attributes["gen_ai.output.messages"])
+        assert [{**message, "name": None} for message in exchange["output"]] == messages
 
 
 def expected(exchange: dict[str, Any]) -> dict[str, Any]:

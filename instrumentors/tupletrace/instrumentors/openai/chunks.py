@@ -3,11 +3,14 @@
 from types import SimpleNamespace
 from typing import Any, Final
 
+from opentelemetry.util.genai.types import ReasoningPart, TextPart
+
 from tupletrace.instrumentors.openai.fields import field, items, text
+from tupletrace.instrumentors.openai.parts import content_parts
 
 _LATEST: Final = ("service_tier", "system_fingerprint", "usage", "error")
 _NOTHING: Final[dict[str, Any]] = {}
-_DELTAS: Final = ("content", "refusal", "reasoning_content", "reasoning")
+_DELTAS: Final = ("content", "refusal", "reasoning_content", "reasoning", "images")
 
 
 class CompletionChunks:
@@ -51,7 +54,7 @@ class CompletionChunks:
         index = said.get("index") or 0
         kept = self._choices.get(index)
         if kept is None:
-            kept = self._choices[index] = SimpleNamespace(finish_reason=None, deltas={}, calls={})
+            kept = self._choices[index] = SimpleNamespace(finish_reason=None, deltas={}, calls=[], images=[])
         if (reason := said.get("finish_reason")) is not None:
             kept.finish_reason = reason
             if (usage := field(choice, "usage")) is not None:  # Moonshot
@@ -66,15 +69,38 @@ def _keep(kept: SimpleNamespace, choice: Any) -> None:
         kept.deltas.setdefault("text", []).append(legacy)
     delta = field(choice, "delta")
     for name in _DELTAS:
-        if said := text(field(delta, name)):
+        said = field(delta, name)
+        if said and isinstance(said, str):
             kept.deltas.setdefault(name, []).append(said)
+        elif said:
+            _keep_parts(kept, said)
     if said := text(field(delta, "audio", "transcript")):
         kept.deltas.setdefault("transcript", []).append(said)
     calls = items(field(delta, "tool_calls"))
     legacy_call = field(delta, "function_call")
     for call in calls or ([{"function": legacy_call}] if legacy_call is not None else []):
-        new = {"id": None, "name": None, "custom": False, "input": []}
-        _keep_call(kept.calls.setdefault(field(call, "index") or 0, new), call)
+        _keep_call(_call_of(kept.calls, call), call)
+
+
+def _keep_parts(kept: SimpleNamespace, content: Any) -> None:
+    """Keep a delta that is a list: Mistral's content, when it thinks, and OpenRouter's images."""
+    for item in items(content):
+        for part in content_parts([item]):
+            if isinstance(part, (TextPart, ReasoningPart)):
+                name = "content" if isinstance(part, TextPart) else "reasoning"
+                kept.deltas.setdefault(name, []).append(part.content)
+            else:
+                kept.images.append(item)
+
+
+def _call_of(calls: list[dict[str, Any]], piece: Any) -> dict[str, Any]:
+    # Some servers number no call, or every one 0, but tell their ids.
+    index, call_id = field(piece, "index"), text(field(piece, "id"))
+    for kept in reversed(calls):
+        if index in (None, kept["index"]) and (not call_id or kept["id"] in (None, call_id)):
+            return kept
+    calls.append({"index": index, "id": call_id, "name": None, "custom": False, "input": []})
+    return calls[-1]
 
 
 def _keep_call(kept: dict[str, Any], call: Any) -> None:
@@ -89,8 +115,9 @@ def _keep_call(kept: dict[str, Any], call: Any) -> None:
 def _join(choice: SimpleNamespace) -> None:
     said = {name: "".join(deltas) for name, deltas in choice.deltas.items()}
     choice.text = said.pop("text", None)
-    calls = [_call(choice.calls[index]) for index in sorted(choice.calls)]
-    choice.message = {**said, "audio": {"transcript": said.get("transcript")}, "tool_calls": calls}
+    calls = [_call(call) for call in sorted(choice.calls, key=lambda call: call["index"] or 0)]
+    audio = {"transcript": said.get("transcript")}
+    choice.message = {**said, "audio": audio, "images": choice.images, "tool_calls": calls}
 
 
 def _call(kept: dict[str, Any]) -> dict[str, Any]:

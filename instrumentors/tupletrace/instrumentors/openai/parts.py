@@ -20,6 +20,7 @@ def message_parts(message: Any) -> list[MessagePart]:
     parts += content_parts(field(message, "content"))
     parts += content_parts(field(message, "refusal"))
     parts += content_parts(field(message, "audio", "transcript"))
+    parts += content_parts(field(message, "images"))
     parts += [_tool_call(call) for call in items(field(message, "tool_calls"))]
     legacy = field(message, "function_call")
     if legacy is not None:
@@ -45,6 +46,9 @@ def parsed(arguments: Any) -> Any:
 
 
 def _content_part(item: Any) -> MessagePart | None:
+    if (thought := field(item, "thinking")) is not None:
+        said = text(thought) or "".join(text(field(part, "text")) or "" for part in items(thought))
+        return ReasoningPart(said) if said else None
     said = item if isinstance(item, str) else text(field(item, "text")) or text(field(item, "refusal"))
     return TextPart(said) if said is not None else media_part(item)
 
