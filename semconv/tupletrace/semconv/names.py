@@ -52,6 +52,8 @@ OPENAI_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
 
 ERROR_TYPE: Final = "error.type"
 HTTP_STATUS_CODE: Final = "http.response.status_code"
+HTTP_RESEND_COUNT: Final = "http.request.resend_count"
+"""Retries of the client's own within one call; absent without any."""
 HTTP_ROUTE: Final = "http.route"
 SERVICE_NAME: Final = "service.name"
 USER_ID: Final = "user.id"

@@ -177,6 +177,12 @@ def program(request: pytest.FixtureRequest, provider: Provider, instrumented: No
     return request.param(provider)
 
 
+@pytest.fixture(params=[Program, AsyncProgram], ids=["sync", "async"])
+def patient_program(request: pytest.FixtureRequest, provider: Provider, instrumented: None) -> Program:
+    """Tries each call three times."""
+    return request.param(provider, max_retries=2)
+
+
 @pytest.fixture
 def instrumented(tracer_provider: TracerProvider) -> Iterator[None]:
     """The instrumentor at work, as it is by default: no content."""

@@ -48,14 +48,51 @@ def test_a_connection_that_fails_is_the_span_s_error(provider: Any, program: Any
     assert "http.response.status_code" not in span().attributes
 
 
-def test_the_client_s_own_retries_are_one_call_and_one_span(
-    provider: Any, instrumented: None, completion: dict[str, Any], span: Any
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_client_s_own_retries_are_one_call_and_counted(
+    provider: Any,
+    patient_program: Any,
+    completion: dict[str, Any],
+    chat_chunks: list[Any],
+    span: Any,
+    stream: bool,
 ) -> None:
     provider.answers_json({"error": {"message": "busy"}}, status=503, **{"retry-after-ms": "1"})
-    provider.answers_json(completion)
+    provider.answers_json({"error": {"message": "busy"}}, status=429, **{"retry-after-ms": "1"})
+    if stream:
+        provider.answers_stream(chat_chunks)
+        patient_program.read("chat.completions.create", model="m", messages=QUESTION, stream=True)
+    else:
+        provider.answers_json(completion)
+        patient_program.call("chat.completions.create", model="m", messages=QUESTION)
 
-    provider.client(max_retries=1).chat.completions.create(model="m", messages=QUESTION)
-
-    assert len(provider.requests) == 2
+    assert len(provider.requests) == 3
     assert span().status.status_code is StatusCode.UNSET
+    assert span().attributes["http.request.resend_count"] == 2
+    assert span().attributes["gen_ai.response.id"] == "chatcmpl-1"
     assert "error.type" not in span().attributes
+
+
+def test_retries_that_all_fail_are_counted_beside_the_last_error(
+    provider: Any, patient_program: Any, span: Any
+) -> None:
+    provider.answers_json({"error": {"message": "busy"}}, status=500, **{"retry-after-ms": "1"})
+
+    with pytest.raises(openai.InternalServerError):
+        patient_program.call("responses.create", model="m", input="?")
+
+    assert len(provider.requests) == 3
+    assert span().attributes["http.request.resend_count"] == 2
+    assert span().attributes["http.response.status_code"] == 500
+
+
+def test_a_retry_outside_of_a_traced_call_is_no_fact_of_the_program_s_span(
+    provider: Any, patient_program: Any, tracer_provider: Any, span: Any
+) -> None:
+    provider.answers_json({"error": {"message": "busy"}}, status=500, **{"retry-after-ms": "1"})
+    provider.answers_json({"object": "list", "data": []})
+
+    with tracer_provider.get_tracer("app").start_as_current_span("handle request"):
+        patient_program.call("models.retrieve", model="m")
+
+    assert dict(span().attributes) == {}

@@ -43,6 +43,7 @@ class OpenAIInstrumentor(Instrumentor):
             patches.when_imported(
                 module, partial(_patch, patches, telemetry, module, resource, methods, endpoint)
             )
+        patches.when_imported("openai._base_client", partial(_patch_retries, patches))
 
 
 def _patch(
@@ -61,6 +62,12 @@ def _patch(
     for method in methods:
         patches.wrap(module, f"{resource}.{method}", calls.synchronous(telemetry, ENDPOINTS[endpoint]))
         patches.wrap(module, f"Async{resource}.{method}", asynchronous(telemetry, ENDPOINTS[endpoint]))
+
+
+def _patch_retries(patches: Patches) -> None:
+    from tupletrace.instrumentors.openai.retries import patch_retries
+
+    patch_retries(patches)
 
 
 __all__ = ["OpenAIInstrumentor"]
