@@ -13,6 +13,7 @@ from opentelemetry.util.genai.completion_hook import load_completion_hook
 from opentelemetry.util.genai.handler import TelemetryHandler
 
 from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.inference import Telemetry
 
 _logger: Final = logging.getLogger("tupletrace")
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
@@ -95,7 +96,7 @@ class Instrumentor(BaseInstrumentor):
         with guard(f"{type(self).__name__}.instrument"):
             self.patch(
                 self.patches,
-                TelemetryHandler(
+                Telemetry(
                     tracer_provider=kwargs.get("tracer_provider"),
                     meter_provider=kwargs.get("meter_provider"),
                     logger_provider=kwargs.get("logger_provider"),

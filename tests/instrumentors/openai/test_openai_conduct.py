@@ -158,7 +158,6 @@ HOOKS = [
     "calls.server_of",
     "calls.attach",
     "calls._within_outer",
-    "calls._spare_merge",
     "calls.Observation",
     "calls.watch_stream",
     "calls.watch_async_stream",
@@ -181,7 +180,8 @@ HOOKS = [
     "raw.Body.answer",
 ]
 SPAN_HOOKS = [
-    "opentelemetry.util.genai.handler.TelemetryHandler.inference",
+    "tupletrace.instrumentors.inference.Telemetry.inference",
+    "tupletrace.instrumentors.inference._Inference._apply_finish",
     "opentelemetry.util.genai.invocation.InferenceInvocation.stop",
     "opentelemetry.util.genai.invocation.InferenceInvocation.fail",
     "opentelemetry.util.genai.invocation.InferenceInvocation.record_stream_chunk",

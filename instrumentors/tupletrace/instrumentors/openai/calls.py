@@ -11,7 +11,6 @@ from opentelemetry.util.genai.invocation import (
     CLIENT_EMBEDDING_CONTEXT_KEY,
     CLIENT_INFERENCE_CONTEXT_KEY,
     Error,
-    InferenceData,
     RetrievalInvocation,
 )
 from opentelemetry.util.genai.utils import fq_exception_type
@@ -252,7 +251,6 @@ class Call:
         if invocation is None:
             return
         with _span_end:
-            _spare_merge(invocation)
             if error is None:
                 invocation.stop()
             else:
@@ -267,15 +265,3 @@ def _answer(result: Any) -> Any:
 def _within_outer(endpoint: Endpoint) -> bool:
     embeddings = endpoint.operation == "embeddings"
     return get_value(CLIENT_EMBEDDING_CONTEXT_KEY if embeddings else CLIENT_INFERENCE_CONTEXT_KEY) is not None
-
-
-def _spare_merge(invocation: Invocation) -> None:
-    """Let an inference that held no other end without looking at 45 fields of nothing: 8 of its 100 us."""
-    inner = get_value(CLIENT_INFERENCE_CONTEXT_KEY, invocation.context)
-    # An inference within this one has published who answered it.
-    if isinstance(inner, InferenceData) and inner.provider_name is None and not inner.attributes:
-        vars(invocation)["enrich_from_context"] = _nothing
-
-
-def _nothing(data: InferenceData) -> None:
-    pass

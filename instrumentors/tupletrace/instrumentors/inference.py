@@ -1,0 +1,219 @@
+# pyright: reportPrivateUsage=false
+"""Inferences that tell what util-genai's tell for less: only what was said of one is looked at."""
+
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from timeit import default_timer
+from typing import Any, Final
+
+from opentelemetry.context import Context, attach, get_value, set_value
+from opentelemetry.trace import SpanKind, set_span_in_context
+from opentelemetry.util.genai._conversation_context import get_ambient_conversation_id, with_conversation_id
+from opentelemetry.util.genai._inference_invocation import _should_emit_event
+from opentelemetry.util.genai._invocation import get_content_attributes
+from opentelemetry.util.genai.handler import TelemetryHandler
+from opentelemetry.util.genai.invocation import (
+    CLIENT_INFERENCE_CONTEXT_KEY,
+    Error,
+    InferenceData,
+    InferenceInvocation,
+)
+from opentelemetry.util.genai.types import ErrorTypeResolver
+from opentelemetry.util.genai.utils import _GenAiJsonEncoder
+from opentelemetry.util.genai.version import __version__ as util_genai
+
+from tupletrace.semconv import names
+
+_KNOWN: Final = util_genai.startswith("1.3")
+"""Whether this is the util-genai whose inside ``_Inference`` knows; any other is left to itself."""
+_MEDIA: Final = ("text", "image", "audio")
+_FACTS: Final[Mapping[str, str]] = {
+    "conversation_compacted": "gen_ai.conversation.compacted",
+    "conversation_id": names.CONVERSATION_ID,
+    "output_type": "gen_ai.output.type",
+    "prompt_name": names.PROMPT_NAME,
+    "prompt_version": names.PROMPT_VERSION,
+    "provider_name": names.PROVIDER_NAME,
+    "request_choice_count": "gen_ai.request.choice.count",
+    "request_frequency_penalty": "gen_ai.request.frequency_penalty",
+    "request_max_tokens": "gen_ai.request.max_tokens",
+    "request_model": names.REQUEST_MODEL,
+    "request_presence_penalty": "gen_ai.request.presence_penalty",
+    "request_previous_response_id": names.REQUEST_PREVIOUS_RESPONSE_ID,
+    "request_reasoning_level": "gen_ai.request.reasoning.level",
+    "request_seed": "gen_ai.request.seed",
+    "request_stop_sequences": "gen_ai.request.stop_sequences",
+    "request_stream": names.REQUEST_STREAM,
+    "request_temperature": "gen_ai.request.temperature",
+    "request_top_k": "gen_ai.request.top_k",
+    "request_top_p": "gen_ai.request.top_p",
+    "response_finish_reasons": names.RESPONSE_FINISH_REASONS,
+    "response_id": names.RESPONSE_ID,
+    "response_model": names.RESPONSE_MODEL,
+    "response_time_to_first_chunk": names.TIME_TO_FIRST_CHUNK,
+    "server_address": "server.address",
+    "server_port": "server.port",
+    "usage_cache_read_input_tokens": names.CACHE_READ_INPUT_TOKENS,
+    "usage_cache_write_input_tokens": names.CACHE_WRITE_INPUT_TOKENS,
+    "usage_input_tokens": names.INPUT_TOKENS,
+    "usage_output_tokens": names.OUTPUT_TOKENS,
+    "usage_reasoning_output_tokens": names.REASONING_OUTPUT_TOKENS,
+    **{f"usage_{of}_input_tokens": f"gen_ai.usage.{of}.input_tokens" for of in _MEDIA},
+    **{f"usage_{of}_output_tokens": f"gen_ai.usage.{of}.output_tokens" for of in _MEDIA},
+    **{f"usage_{of}_cache_read_input_tokens": f"gen_ai.usage.{of}.cache_read.input_tokens" for of in _MEDIA},
+}
+"""Attributes by the field of ``InferenceData`` that becomes them."""
+_CONTENT: Final[Mapping[str, str]] = {
+    "input_messages": names.INPUT_MESSAGES,
+    "output_messages": names.OUTPUT_MESSAGES,
+    "system_instructions": names.SYSTEM_INSTRUCTIONS,
+    "tool_definitions": names.TOOL_DEFINITIONS,
+}
+
+
+class _Encoder(_GenAiJsonEncoder):
+    def default(self, o: Any) -> Any:
+        return vars(o) if is_dataclass(o) and not isinstance(o, type) else super().default(o)
+
+
+_json: Final = _Encoder(separators=(",", ":"))
+
+
+class Telemetry(TelemetryHandler):
+    """A handler whose inferences cost less; one within another is util-genai's own, which makes no span."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.emits_event = _should_emit_event(self._content_capturing_mode)
+
+    def inference(self, provider: str, **options: Any) -> InferenceInvocation:
+        """Start an inference; see ``TelemetryHandler``."""
+        if not _KNOWN or get_value(CLIENT_INFERENCE_CONTEXT_KEY, options.get("context")) is not None:
+            return super().inference(provider, **options)
+        return _Inference(self, provider, **options)
+
+
+class _Said(InferenceData):
+    """Holds what was said; the rest is None by its class."""
+
+    def __init__(self) -> None:
+        self.attributes = {}
+        self.metric_attributes = {}
+
+
+_NOTHING_SAID: Final = len(vars(_Said()))
+
+
+class _Inference(InferenceInvocation):
+    """An outermost inference: as the base in all that it says, to span, metrics, event and hook."""
+
+    _context_key = CLIENT_INFERENCE_CONTEXT_KEY
+    _dataclass_class_object = _Said
+    _start_span = True
+    _finished = False
+    _request_stream = _ttfc_seconds = _stream_last_chunk_at = None
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        provider: str,
+        *,
+        request_model: str | None = None,
+        server_address: str | None = None,
+        server_port: int | None = None,
+        operation_name: str | None = None,
+        error_type_resolver: ErrorTypeResolver | None = None,
+        context: Context | None = None,
+        _attach_to_context: bool = True,
+        conversation_id: str | None = None,
+    ) -> None:
+        self._telemetry = telemetry
+        self._tracer = telemetry._tracer
+        self._instruments = telemetry._instruments
+        self._logger = telemetry._logger
+        self._completion_hook = telemetry._completion_hook
+        self._content_capturing_mode = telemetry._content_capturing_mode
+        self._emit_event = telemetry.emits_event
+        self._error_type_resolver = error_type_resolver
+        self._operation_name = operation = operation_name or "chat"
+        data = self.data = _Said()
+        data.operation_name = operation
+        data.provider_name = provider
+        self.attributes, self.metric_attributes = data.attributes, data.metric_attributes
+        start: dict[str, Any] = {names.OPERATION_NAME: operation, names.PROVIDER_NAME: provider}
+        self._start_attributes = start
+        if request_model is not None:
+            data.request_model = start[names.REQUEST_MODEL] = request_model
+        if server_address is not None:
+            data.server_address = start["server.address"] = server_address
+        if server_port is not None:
+            data.server_port = start["server.port"] = server_port
+        self.conversation_id = conversation_id or get_ambient_conversation_id(context)
+        if self.conversation_id:
+            context = with_conversation_id(self.conversation_id, context)
+        name = f"{operation} {request_model}" if request_model else operation
+        self.span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=start, context=context)
+        around = set_span_in_context(self.span, context)
+        self._span_context = set_value(CLIENT_INFERENCE_CONTEXT_KEY, _Said(), around)
+        self._attach_to_context = _attach_to_context
+        self._context_token = attach(self._span_context) if _attach_to_context else None
+        self._monotonic_start_s = default_timer()
+
+    @property
+    def should_capture_content(self) -> bool:
+        return self._telemetry.should_capture_content()
+
+    def _apply_finish(self, error: Error | None = None) -> None:
+        if error is not None:
+            self._apply_error_attributes(error)
+        inner = get_value(CLIENT_INFERENCE_CONTEXT_KEY, self._span_context)
+        if isinstance(inner, InferenceData) and (len(vars(inner)) > _NOTHING_SAID or inner.attributes):
+            self.enrich_from_context(inner)
+        data, start = self.data, self._start_attributes
+        if self.conversation_id:
+            data.conversation_id = self.conversation_id
+        if self._request_stream is not None:
+            data.request_stream = self._request_stream
+        data.response_finish_reasons = self._get_finish_reasons()
+        data.conversation_compacted = data.conversation_compacted or None
+        attributes = {
+            attribute: value
+            for fact, value in vars(data).items()
+            if value is not None and (attribute := _FACTS.get(fact)) is not None and attribute not in start
+        }
+        if self._should_capture_content_on_span:
+            attributes |= self._content()
+        self.span.set_attributes(attributes | self.attributes)
+        self._record_client_metrics()
+        event = self._maybe_create_event()
+        if self.should_capture_content:
+            self._call_completion_hook(
+                inputs=self.input_messages,
+                outputs=self.output_messages,
+                system_instruction=self.system_instruction,
+                tool_definitions=self.tool_definitions,
+                log_record=event,
+            )
+        if event is not None:
+            self._logger.emit(event)
+
+    def _content(self) -> dict[str, str]:
+        """Return messages, instructions, tools and prompt variables as JSON."""
+        # The base's own way copies every part of every message before it writes it.
+        said = vars(self.data)
+        content = {
+            attribute: _json.encode(value)
+            for fact, attribute in _CONTENT.items()
+            if (value := said.get(fact))
+        }
+        if self.prompt_variables:
+            content |= get_content_attributes(
+                input_messages=(),
+                output_messages=(),
+                system_instruction=(),
+                tool_definitions=None,
+                prompt_variables=self.prompt_variables,
+                for_span=True,
+                content_capturing_mode=self._content_capturing_mode,
+            )
+        return content
