@@ -15,9 +15,9 @@ from tupletrace.instrumentors.langchain.calls import Calls
 from tupletrace.instrumentors.langchain.embedders import Embedders
 from tupletrace.instrumentors.langchain.families import Choose, adopt
 from tupletrace.instrumentors.langchain.recorder import Recorder
-from tupletrace.instrumentors.langchain.registries import REGISTRIES, Registries
 from tupletrace.instrumentors.langchain.renders import Renders
 from tupletrace.instrumentors.langchain.retrievals import Retrievals
+from tupletrace.instrumentors.registries import wrap_registries
 
 _HOOKS: Final = "langchain_core.tracers.context"
 _CONFIG_CONTEXTS: Final = (
@@ -60,10 +60,7 @@ class LangChainInstrumentor(Instrumentor):
         }
         for module, (base, choose) in families.items():
             patches.when_imported(module, partial(adopt, patches, module, base, choose))
-        made = Registries(recorder).made
-        for module, methods in REGISTRIES.items():
-            wrappers = dict.fromkeys(methods, made)
-            patches.when_imported(module, partial(_wrap_all, patches, module, wrappers))
+        wrap_registries(patches, lambda prompt, text: recorder.renderings.remember(prompt, text, (), {}))
         renders = Renders(recorder)
         for module, classes in _TEMPLATES.items():
             patches.when_imported(module, partial(_wrap_templates, patches, module, classes, renders))

@@ -29,8 +29,7 @@ class Calls:
     def config_context(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """Place the user's code of a run below its span: LangChain runs it in the copy set here."""
         result = wrapped(*args, **kwargs)
-        with guard("langchain context"):
-            self._enter(args[0] if args else kwargs["config"])
+        self._enter(args[0] if args else kwargs["config"])
         return result
 
     def generate(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -55,11 +54,12 @@ class Calls:
     @staticmethod
     def model(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """Keep the conversation of a model called by itself, of which LangChain tells handlers nothing."""
+        conversation = _conversation(args, kwargs)
+        if conversation is None:
+            return wrapped(*args, **kwargs)
         scope = Scope("model")
-        scope.conversation = _conversation(args, kwargs)
-        return (
-            wrapped(*args, **kwargs) if scope.conversation is None else scope.step(wrapped, *args, **kwargs)
-        )
+        scope.conversation = conversation
+        return scope.step(wrapped, *args, **kwargs)
 
     @staticmethod
     def amodel(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -149,6 +149,7 @@ class Calls:
                 )
         return managers
 
+    @guard("langchain context")
     def _enter(self, config: Mapping[str, Any]) -> None:
         run = self._recorder.runs.get(parent_id(config))
         if run is None:
@@ -187,7 +188,9 @@ def _conversation(args: Args, kwargs: Kwargs) -> str | None:
 
 
 def _thread(config: Mapping[str, Any]) -> str | None:
-    configurable = config.get("configurable") or {}
+    configurable = config.get("configurable")
+    if not configurable:
+        return None
     thread = next((configurable[key] for key in _CONVERSATION if configurable.get(key)), None)
     return str(thread) if thread else None
 

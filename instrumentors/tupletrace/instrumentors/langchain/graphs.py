@@ -23,6 +23,7 @@ class NodeSpan:
 
     def __init__(self, tracer: Tracer, node: str, context: Context) -> None:
         self.attributes: dict[str, AttributeValue] = {names.GRAPH_NODE: node}
+        self.conversation_id: str | None = None
         self._span = tracer.start_span(node, context=context)
         self._context = set_span_in_context(self._span, context)
 
@@ -47,8 +48,10 @@ class NodeSpan:
 
 def node_step(tags: Iterable[str] | None) -> int | None:
     """Return the ``langgraph_step`` of a run that is a graph's node; None for all other runs."""
-    tag = next((tag for tag in tags or () if tag.startswith(_STEP_TAG)), None)
-    return None if tag is None else int(tag.removeprefix(_STEP_TAG))
+    for tag in tags or ():
+        if tag.startswith(_STEP_TAG):
+            return int(tag.removeprefix(_STEP_TAG))
+    return None
 
 
 def is_agent(graph: Any) -> bool:

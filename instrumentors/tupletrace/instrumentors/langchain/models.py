@@ -67,23 +67,24 @@ def begin(
     )
 
 
-def describe(invocation: InferenceInvocation, metadata: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def describe(
+    invocation: InferenceInvocation, metadata: Mapping[str, Any], params: Mapping[str, Any], *, captured: bool
+) -> None:
     """Set settings and tools of the request."""
     _write_settings(invocation, metadata, params)
     tools = params.get("tools") or params.get("functions")
     if isinstance(tools, Sequence) and all(isinstance(tool, Mapping) for tool in tools):
         write_tools(invocation.attributes, tools)
-        if invocation.should_capture_content:
+        if captured:
             invocation.tool_definitions = [_definition(tool) for tool in tools]
 
 
 def capture_input(invocation: InferenceInvocation, given: Sequence[Any]) -> None:
-    """Set the messages (a chat model's) or text (an LLM's) of the request, where content is wanted."""
-    if invocation.should_capture_content:
-        texts = [one for one in given if isinstance(one, str)]
-        messages = [one for one in given if not isinstance(one, str)]
-        invocation.input_messages = [InputMessage("user", [TextPart(text)]) for text in texts]
-        invocation.input_messages += input_messages(messages)
+    """Set the messages (a chat model's) or text (an LLM's) of the request."""
+    texts = [one for one in given if isinstance(one, str)]
+    messages = [one for one in given if not isinstance(one, str)]
+    invocation.input_messages = [InputMessage("user", [TextPart(text)]) for text in texts]
+    invocation.input_messages += input_messages(messages)
 
 
 def finish(invocation: InferenceInvocation, response: Any) -> None:
@@ -97,7 +98,8 @@ def finish(invocation: InferenceInvocation, response: Any) -> None:
     invocation.response_model_name = _first(facts, _MODEL)
     invocation.response_id = _response_id(facts, messages)
     reasons = [
-        _first({**info, **answer}, _FINISH) for info, answer in zip(infos, answers or infos, strict=False)
+        _first(answer, _FINISH) or _first(info, _FINISH)
+        for info, answer in zip(infos, answers or infos, strict=False)
     ]
     invocation.finish_reasons = [_REASONS.get(one.lower(), one.lower()) for one in reasons if one] or None
     _write_service(invocation, facts)
@@ -150,7 +152,11 @@ def _response_id(facts: Mapping[str, Any], messages: Sequence[Any]) -> str | Non
 
 
 def _first(facts: Mapping[str, Any], keys: Sequence[str]) -> str | None:
-    return next((facts[key] for key in keys if isinstance(facts.get(key), str) and facts[key]), None)
+    for key in keys:
+        found = facts.get(key)
+        if isinstance(found, str) and found:
+            return found
+    return None
 
 
 def _definition(tool: Mapping[str, Any]) -> ToolDefinition:

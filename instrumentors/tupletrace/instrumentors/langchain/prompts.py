@@ -16,6 +16,7 @@ from tupletrace.instrumentors.langchain.messages import instructions
 from tupletrace.instrumentors.langchain.runs import Run, label_below
 
 _MOST_REMEMBERED: Final = 4096
+_NEVER: Final = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +61,28 @@ class Renderings:
 
     def find(self, messages: Sequence[Any]) -> Rendering | None:
         """Return the latest rendering that any of these messages (or strings) came from."""
-        ids = {id(message) for message in messages}
-        found = (rendering for message in messages for rendering in self._of(message))
-        matching = (rendering for rendering in found if rendering.needed <= ids)
-        return max(matching, key=lambda rendering: rendering.order, default=None)
+        latest: Rendering | None = None
+        for message in messages:
+            for rendering in self._of(message):
+                newer = latest is None or rendering.order > latest.order
+                if newer and (not rendering.needed or rendering.needed <= {id(one) for one in messages}):
+                    latest = rendering
+        return latest
 
     def of_text(self, text: str) -> Rendering | None:
         """Return the rendering that this text came from."""
-        return self._texts.get(hash(text))
+        return self._texts.get(hash(text)) if self._texts else None
 
     def _of(self, message: Any) -> Iterable[Rendering]:
+        key = id(message)
         for memory in (self._made, self._passed_on):
-            reference, rendering = memory.get(id(message), (None, None))
+            reference, rendering = memory.get(key, _NEVER)
             if rendering is not None and reference is not None and reference() is message:
                 yield rendering
-        content = message if isinstance(message, str) else message.content
-        if isinstance(content, str) and (rendering := self.of_text(content)) is not None:
-            yield rendering
+        if self._texts:
+            content = message if isinstance(message, str) else message.content
+            if isinstance(content, str) and (rendering := self.of_text(content)) is not None:
+                yield rendering
 
 
 def _reference(memory: OrderedDict[int, Any], message: Any) -> weakref.ref[Any]:
@@ -108,12 +114,6 @@ def resolve(
         or _of_sequence(run.parent)
         or _static(run, messages, params)
     )
-
-
-def forget_answered(run: Run) -> None:
-    """Let the sequence's prompt go once its model has answered: what follows is asked something else."""
-    if run.parent is not None:
-        run.parent.prompt = None
 
 
 def _named_by_call(params: Mapping[str, Any]) -> Prompt | None:

@@ -3,25 +3,18 @@
 from typing import Any
 from uuid import UUID
 
+from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Tracer
 from opentelemetry.util.genai.handler import TelemetryHandler
-from opentelemetry.util.genai.invocation import (
-    GenAIInvocation,
-    InferenceInvocation,
-    LocalAgentInvocation,
-    RetrievalInvocation,
-    ToolInvocation,
-    WorkflowInvocation,
-)
+from opentelemetry.util.genai.invocation import RetrievalInvocation
 from opentelemetry.util.genai.types import Error
 from opentelemetry.util.genai.utils import fq_exception_type
 
 from tupletrace.instrumentors.context import declared_attributes
 from tupletrace.instrumentors.feeding import LooseSources, source
 from tupletrace.instrumentors.firewall import guard
-from tupletrace.instrumentors.langchain import models, prompts, retrievers
-from tupletrace.instrumentors.langchain.messages import any_output, as_text
+from tupletrace.instrumentors.langchain import prompts, retrievers
 from tupletrace.instrumentors.langchain.runs import Run, Runs, Span
 from tupletrace.semconv import names
 
@@ -53,38 +46,22 @@ class Recorder:
     def end(self, run_id: UUID, output: Any = None) -> None:
         """End a run that succeeded."""
         run = self.runs.pop(run_id)
-        if run is None:
-            return
-        if run.span is not None:
-            with guard("langchain answer"):
-                self._answer(run, run.span, output)
-        self.close(run)
+        if run is not None:
+            self._end(run, self._answered(run, output))
 
     def fail(self, run_id: UUID, error: BaseException, response: Any = None) -> None:
         """End a run that raised; a batch of which one model call raised gives no answer at all."""
         run = self.runs.pop(run_id)
         if run is None:
             return
-        if isinstance(run.span, InferenceInvocation) and getattr(response, "generations", None):
-            with guard("langchain answer"):
-                models.finish(run.span, response)
+        if getattr(response, "generations", None):
+            self._answered(run, response)
         self.close(run, error)
 
     def close(self, run: Run, error: BaseException | None = None) -> None:
         """Forget a run and end its span, if it has one that is open."""
         self.runs.pop(run.run_id)
-        ended_well = error is None or _is_control_flow(error)
-        if run.fed and ended_well:
-            self._leave_sources(run)
-        span = run.span
-        if span is None:
-            return
-        if isinstance(span, GenAIInvocation) and span.conversation_id is None:
-            span.conversation_id = run.conversation
-        if error is None or ended_well:
-            span.stop()
-        else:
-            span.fail(self._error(error))
+        self._end(run, None if error is None or _is_control_flow(error) else self._error(error))
 
     def fail_batch(self, run: Run, error: BaseException) -> None:
         """End the runs that were begun together with ``run``."""
@@ -98,35 +75,37 @@ class Recorder:
             attributes[names.AGENT_NAME] = run.agent
         if run.step is not None:
             attributes[names.AGENT_STEP] = run.step
-        declared = declared_attributes(run.context) | declared_attributes()
+        declared = declared_attributes(run.context)
+        if run.context is not get_current():
+            declared |= declared_attributes()
         conversation = declared.pop(names.CONVERSATION_ID, None)
-        if isinstance(span, GenAIInvocation) and span.conversation_id is None:
-            span.conversation_id = run.conversation or conversation
+        if conversation and span.conversation_id is None:
+            span.conversation_id = conversation
         attributes.update(declared)
         run.carry(span)
+
+    @guard("langchain answer")
+    def _answered(self, run: Run, output: Any) -> Error | None:
+        return None if run.answered is None else run.answered(output)
+
+    def _end(self, run: Run, error: Error | None) -> None:
+        if run.fed and error is None:
+            self._leave_sources(run)
+        span = run.span
+        if span is not None:
+            if conversation := run.conversation or span.conversation_id:
+                span.attributes[names.CONVERSATION_ID] = conversation
+            if error is None:
+                span.stop()
+            else:
+                span.fail(error)
+        run.let_go()
 
     def _leave_sources(self, run: Run) -> None:
         if run.parent is None:
             self.loose.add(found for _, found in run.fed.values())
         else:
             run.pass_on(run.parent)
-
-    def _answer(self, run: Run, span: Span, output: Any) -> None:
-        match span:
-            case InferenceInvocation():
-                models.finish(span, output)
-                prompts.forget_answered(run)
-            case ToolInvocation():
-                if span.should_capture_content:
-                    span.tool_result = as_text(getattr(output, "content", output))
-                if getattr(output, "status", None) == "error":
-                    # `handle_tool_error` turned the exception into an answer for the model.
-                    span.fail(Error(message=None, type="tool_error"))
-            case LocalAgentInvocation() | WorkflowInvocation():
-                if span.should_capture_content:
-                    span.output_messages = any_output(output)
-            case _:
-                pass
 
     def _error(self, error: BaseException) -> Error:
         message = None

@@ -1,6 +1,6 @@
 """The wrapped prompt templates: whatever one renders is remembered as coming from it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any, Final
@@ -55,7 +55,10 @@ class Renders:
     def _remember(self, template: Any, variables: Mapping[str, Any], produced: Any) -> None:
         run = self._recorder.runs.get(ambient_parent_id())
         step = run if run is not None and run.kind == "prompt" else None
-        prompt = _identify(template, step) or self._registered(template) or _derive(template, step, run)
+        prompt = _identify(template, step)
+        if prompt is None:
+            texts = templates.texts_of(template)
+            prompt = self._registered(texts) or _derive(template, texts, step, run)
         if step is not None and step.parent is not None:
             step.parent.prompt = prompt
         captured = variables if self._recorder.telemetry.should_capture_content() else {}
@@ -63,11 +66,13 @@ class Renders:
             prompt, _content(produced), _given(template, variables), dict(captured)
         )
 
-    def _registered(self, template: Any) -> Prompt | None:
-        """Return the prompt of a registry whose text this template was made of."""
-        found = (self._recorder.renderings.of_text(text) for _, text in templates.texts_of(template))
-        named = (rendering.prompt for rendering in found if rendering is not None)
-        return next((prompt for prompt in named if prompt.provenance == "declared"), None)
+    def _registered(self, texts: Sequence[templates.Text]) -> Prompt | None:
+        """Return the prompt of a registry whose text a template was made of."""
+        for _, text in texts:
+            rendering = self._recorder.renderings.of_text(text)
+            if rendering is not None and rendering.prompt.provenance == "declared":
+                return rendering.prompt
+        return None
 
 
 def _identify(template: Any, step: Run | None) -> Prompt | None:
@@ -75,11 +80,11 @@ def _identify(template: Any, step: Run | None) -> Prompt | None:
     return own or (templates.declared(step.metadata) if step is not None else None)
 
 
-def _derive(template: Any, step: Run | None, run: Run | None) -> Prompt:
+def _derive(template: Any, texts: Sequence[templates.Text], step: Run | None, run: Run | None) -> Prompt:
     name = templates.given_name(template, step.name if step is not None else None)
     if name is None:
         name = step.label if step is not None else caller_name(run.label if run is not None else None)
-    return Prompt(name, templates.version_of(template), "derived")
+    return Prompt(name, templates.version_of(template, texts), "derived")
 
 
 def _content(produced: Any) -> Any:

@@ -1,6 +1,6 @@
 """The open runs of LangChain: whose child each is, where spans below it belong, what they inherit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
@@ -17,6 +17,7 @@ RUN: Final = create_key("tupletrace.langchain.run")
 """The run whose span is, or is above, the current one."""
 _FRAMEWORK: Final = ("asyncio.events", "langgraph.pregel.")
 _PARALLEL: Final = "RunnableParallel<"
+_NOWHERE: Final = Context()
 _MOST_OPEN: Final = 20_000
 """Runs whose end LangChain never reports must not pile up."""
 
@@ -25,6 +26,7 @@ class Span(Protocol):
     """What a util-genai invocation and the span of a graph node have in common."""
 
     attributes: dict[str, AttributeValue]
+    conversation_id: str | None
 
     @property
     def context(self) -> Context:
@@ -48,6 +50,7 @@ class Run:
     context: Context
     label: str
     """What prompts and workflows without a name of their own are called here."""
+    metadata: Mapping[str, Any]
     owner: "Run | None" = None
     """The nearest run with a span: itself or an ancestor."""
     span: Span | None = None
@@ -61,7 +64,8 @@ class Run:
     acted: Kind | None = None
     prompt: Prompt | None = None
     """The prompt that a step of this sequence rendered last."""
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    answered: Callable[[Any], Error | None] | None = None
+    """Sets on the span what the run returned; an error that it told of instead of raising it is returned."""
     batch: object = None
     """Shared by the runs that one ``generate`` call started."""
     streamed: bool = False
@@ -73,6 +77,11 @@ class Run:
         """Make ``span`` this run's own, under which all below it belong."""
         self.span, self.owner = span, self
         self.context = Context({**span.context, RUN: self})
+
+    def let_go(self) -> None:
+        """Refer no more to the context, which refers to this run: it would wait for the garbage collector."""
+        self.context = _NOWHERE
+        self.answered = None
 
     def take_turn(self) -> None:
         """Take this run's place among the acts of its agent; the tools that one answer calls share theirs."""
@@ -102,7 +111,7 @@ class Run:
         found: dict[str, Source] = {}
         child = self
         for parent in self.ancestors():
-            if not parent.name.startswith(_PARALLEL):
+            if parent.fed and not parent.name.startswith(_PARALLEL):
                 before = (child.step or 0) if child.kind == "node" else None
                 found |= {
                     version: one
@@ -155,12 +164,12 @@ class Runs:
 
 def new_run(kind: Kind, name: str, parent: Run | None, label: str, metadata: Mapping[str, Any]) -> Run:
     """Return a run without a span that inherits what spans below ``parent`` carry."""
-    run = Run(kind, name, parent, context_below(parent), label, metadata=metadata)
-    thread = metadata.get("thread_id")
-    run.conversation = str(thread) if thread else None
+    run = Run(kind, name, parent, context_below(parent), label, metadata)
     if parent is not None:
         run.owner, run.agent, run.step = parent.owner, parent.agent, parent.step
-        run.conversation = run.conversation or parent.conversation
+        run.conversation = parent.conversation
+    if thread := metadata.get("thread_id"):
+        run.conversation = str(thread)
     return run
 
 

@@ -24,7 +24,8 @@ class Scope:
     __slots__ = ("_context", "_entered", "conversation", "kind", "owner", "run")
 
     def __init__(self, kind: Kind, owner: object = None, run: Run | None = None) -> None:
-        self.kind, self.owner, self.run = kind, owner, run
+        self.kind: Kind = kind
+        self.owner, self.run = owner, run
         self.conversation: str | None = None
         self._context: Context | None = run.context if run is not None else None
         self._entered = run is not None
@@ -52,10 +53,10 @@ class Scope:
         return current if get_value(RUN, current) is self.run else self.run.context
 
 
-def waiting(kind: Kind) -> Scope | None:
-    """Return the innermost call in progress if it is one of that kind whose run has not begun."""
+def waiting(*kinds: Kind) -> Scope | None:
+    """Return the innermost call in progress if it is one of these kinds whose run has not begun."""
     scope = get_value(_SCOPE)
-    return scope if isinstance(scope, Scope) and scope.kind == kind and scope.run is None else None
+    return scope if isinstance(scope, Scope) and scope.kind in kinds and scope.run is None else None
 
 
 def iterate(iterator: Iterator[T], scope: Scope) -> Generator[T]:

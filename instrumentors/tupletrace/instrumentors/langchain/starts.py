@@ -2,22 +2,32 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from opentelemetry.util.genai.invocation import LocalAgentInvocation, WorkflowInvocation
+from opentelemetry.util.genai.invocation import (
+    Error,
+    InferenceInvocation,
+    LocalAgentInvocation,
+    ToolInvocation,
+    WorkflowInvocation,
+)
 
 from tupletrace.instrumentors.feeding import write_sources
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import caller_name
 from tupletrace.instrumentors.langchain import graphs, models, prompts, retrievers
-from tupletrace.instrumentors.langchain.messages import any_input, as_text, text_of
+from tupletrace.instrumentors.langchain.messages import any_input, any_output, as_text, text_of
 from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.runs import Kind, Run, label_below, new_run
 from tupletrace.instrumentors.langchain.scope import Scope, waiting
 
 Outermost = LocalAgentInvocation | WorkflowInvocation
 _RUNNABLES: Final = ("langchain_core.runnables.", "langgraph.")
+_request: Final = guard("langchain model request")
+_sources: Final = guard("langchain sources")
+_prompt: Final = guard("langchain prompt identity")
 _SEQUENCES: Final = ("RunnableSequence.", "RunnableParallel.")
 
 
@@ -39,16 +49,14 @@ class Starts:
     ) -> None:
         """Begin a chain, graph, node, prompt or parser: only what means something to the user has a span."""
         parent = self._recorder.runs.parent(parent_id)
-        scope, executor = waiting("graph"), waiting("executor")
-        step = graphs.node_step(tags)
         if run_type in ("prompt", "parser"):
             kind: Kind = "prompt" if run_type == "prompt" else "chain"
             self._recorder.begin(run_id, new_run(kind, name, parent, label_below(parent), metadata))
-        elif scope is not None:
-            self._graph(run_id, new_run("graph", name, parent, name, metadata), scope, inputs)
-        elif executor is not None:
-            self._executor(run_id, new_run("executor", name, parent, name, metadata), executor, inputs)
-        elif step is not None:
+        elif (scope := waiting("graph", "executor")) is not None:
+            run = new_run(scope.kind, name, parent, name, metadata)
+            begin = self._graph if scope.kind == "graph" else self._executor
+            begin(run_id, run, scope, inputs)
+        elif (step := graphs.node_step(tags)) is not None:
             self._node(run_id, new_run("node", name, parent, name, metadata), step)
         else:
             self._sequence(run_id, name, parent, metadata, inputs)
@@ -64,8 +72,7 @@ class Starts:
         details: Mapping[str, Any],
     ) -> None:
         """Begin the inference of a chat model (messages) or LLM (strings)."""
-        parent = self._recorder.runs.parent(parent_id)
-        run = new_run("model", "", parent, "", metadata)
+        run = new_run("model", "", self._recorder.runs.parent(parent_id), "", metadata)
         scope = waiting("model")
         if scope is not None and scope.conversation is not None:
             run.conversation = scope.conversation
@@ -75,19 +82,23 @@ class Starts:
         context = run.context
         invocation = models.begin(self._recorder.telemetry, run, operation, serialized, params)
         self._recorder.begin(run_id, run, invocation)
-        _enter("model", run)
-        with guard("langchain model request"):
-            models.describe(invocation, metadata, params)
-            models.capture_input(invocation, given)
-        with guard("langchain sources"):
+        run.answered = partial(_answered, invocation, run.parent)
+        if scope is not None:
+            scope.enter(run)
+        captured = invocation.should_capture_content
+        with _request:
+            models.describe(invocation, metadata, params, captured=captured)
+            if captured:
+                models.capture_input(invocation, given)
+        with _sources:
             texts = (one if isinstance(one, str) else text_of(one) for one in given)
             write_sources(invocation.attributes, run.sources() or self._recorder.loose.found_in(texts))
-        with guard("langchain prompt identity"):
+        with _prompt:
             rendering = self._recorder.renderings.find(given)
             prompt = prompts.resolve(run, given, params, rendering, context)
             if prompt is not None:
                 prompt.write(invocation.attributes)
-            if rendering is not None and rendering.prompt == prompt and invocation.should_capture_content:
+            if captured and rendering is not None and rendering.prompt == prompt:
                 invocation.prompt_variables = rendering.variables
 
     def tool(
@@ -109,7 +120,10 @@ class Starts:
         )
         invocation.tool_call_id = call_id
         self._recorder.begin(run_id, run, invocation)
-        _enter("tool", run)
+        run.answered = partial(_returned, invocation)
+        scope = waiting("tool")
+        if scope is not None:
+            scope.enter(run)
         if invocation.should_capture_content:
             with guard("langchain tool input"):
                 invocation.tool_description = tool.get("description")
@@ -187,14 +201,28 @@ class Starts:
     def _outermost(self, run_id: UUID, run: Run, span: Outermost | None, inputs: Any) -> None:
         self._recorder.begin(run_id, run, span)
         if span is not None and span.should_capture_content:
+            run.answered = partial(_concluded, span)
             with guard("langchain input"):
                 span.input_messages = any_input(inputs)
 
 
-def _enter(kind: Kind, run: Run) -> None:
-    scope = waiting(kind)
-    if scope is not None:
-        scope.enter(run)
+def _answered(invocation: InferenceInvocation, asked_by: Run | None, response: Any) -> None:
+    models.finish(invocation, response)
+    if asked_by is not None:
+        # What follows in the sequence is asked something else.
+        asked_by.prompt = None
+
+
+def _returned(invocation: ToolInvocation, output: Any) -> Error | None:
+    if invocation.should_capture_content:
+        invocation.tool_result = as_text(getattr(output, "content", output))
+    # `handle_tool_error` turned the exception into an answer for the model.
+    told = getattr(output, "status", None) == "error"
+    return Error(message=None, type="tool_error") if told else None
+
+
+def _concluded(invocation: Outermost, output: Any) -> None:
+    invocation.output_messages = any_output(output)
 
 
 def _is_sequence() -> bool:

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tupletrace.instrumentors.identity import Prompt
@@ -44,14 +44,14 @@ def given_name(template: Any, run_name: str | None) -> str | None:
     return run_name if run_name and run_name != type(template).__name__ else None
 
 
-def version_of(template: Any) -> str:
+def version_of(template: Any, texts: Sequence[Text]) -> str:
     """Fingerprint roles, template texts, examples and names of partial variables, never any value."""
-    texts = list(texts_of(template))
+    all_texts = [*texts]
     if partials := sorted(template.partial_variables):
-        texts.append(("partials", ",".join(partials)))
-    if schema := getattr(template, "schema_", None):
-        texts.append(("schema", _schema_text(schema)))
-    return _version(tuple(texts), ",".join(sorted(set(_formats(template)))) or "f-string")
+        all_texts.append(("partials", ",".join(partials)))
+    if "schema_" in _fields(type(template)) and template.schema_:
+        all_texts.append(("schema", _schema_text(template.schema_)))
+    return _version(tuple(all_texts), ",".join(sorted(set(_formats(template)))) or "f-string")
 
 
 @functools.lru_cache(maxsize=512)
@@ -59,29 +59,34 @@ def _version(texts: tuple[Text, ...], template_format: str) -> str:
     return fingerprint.template_version(texts, template_format)
 
 
-def texts_of(template: Any) -> Iterable[Text]:
+def texts_of(template: Any) -> list[Text]:
     """Return role and text of what a template consists of."""
-    messages = getattr(template, "messages", None)
-    if messages is not None:
-        for message in messages:
-            yield from _message(message)
-    elif hasattr(template, "example_prompt"):
-        yield from _few_shot(template)
-    else:
-        yield "user", _text(template)
+    fields = _fields(type(template))
+    if "messages" in fields:
+        return [text for message in template.messages for text in _message(message)]
+    if "example_prompt" in fields:
+        return list(_few_shot(template))
+    return [("user", _text(template))]
 
 
-def _message(message: Any) -> Iterable[Text]:
-    if hasattr(message, "content") and hasattr(message, "type"):
+@functools.lru_cache(maxsize=512)
+def _fields(kind: type) -> frozenset[str]:
+    # Asking pydantic's objects for what they have not is slow.
+    return frozenset(getattr(kind, "model_fields", ()))
+
+
+def _message(message: Any) -> Sequence[Text]:
+    fields = _fields(type(message))
+    if "content" in fields:
         content = message.content
-        yield role_of(message), content if isinstance(content, str) else _json(content)
-    elif hasattr(message, "variable_name"):
-        yield "placeholder", message.variable_name
-    elif hasattr(message, "prompt"):
-        parts = message.prompt if isinstance(message.prompt, list) else [message.prompt]
-        yield _role(message), "\n".join(_text(part) for part in parts)
-    else:
-        yield from texts_of(message)
+        return ((role_of(message), content if isinstance(content, str) else _json(content)),)
+    if "variable_name" in fields:
+        return (("placeholder", message.variable_name),)
+    if "prompt" in fields:
+        parts = message.prompt
+        text = "\n".join(_text(part) for part in parts) if isinstance(parts, list) else _text(parts)
+        return ((_role(type(message)) or str(getattr(message, "role", type(message).__name__)), text),)
+    return texts_of(message)
 
 
 def _few_shot(template: Any) -> Iterable[Text]:
@@ -96,25 +101,24 @@ def _few_shot(template: Any) -> Iterable[Text]:
 def _text(part: Any) -> str:
     if part is None or isinstance(part, str):
         return part or ""
-    text = getattr(part, "template", None)
-    if text is None:
+    if "template" not in _fields(type(part)):
         return type(part).__qualname__
+    text = part.template
     return text if isinstance(text, str) else _json(text)
 
 
-def _role(message: Any) -> str:
-    for parent in type(message).__mro__:
-        if parent.__name__ in _ROLES:
-            return _ROLES[parent.__name__]
-    return str(getattr(message, "role", type(message).__name__))
+@functools.lru_cache(maxsize=512)
+def _role(kind: type) -> str | None:
+    return next((_ROLES[parent.__name__] for parent in kind.__mro__ if parent.__name__ in _ROLES), None)
 
 
 def _formats(template: Any) -> Iterable[str]:
-    for message in getattr(template, "messages", None) or [template]:
-        prompts = getattr(message, "prompt", message)
+    messages = template.messages if "messages" in _fields(type(template)) else [template]
+    for message in messages:
+        prompts = message.prompt if "prompt" in _fields(type(message)) else message
         for part in prompts if isinstance(prompts, list) else [prompts]:
-            if template_format := getattr(part, "template_format", None):
-                yield template_format
+            if "template_format" in _fields(type(part)):
+                yield part.template_format
 
 
 def _schema_text(schema: Any) -> str:
