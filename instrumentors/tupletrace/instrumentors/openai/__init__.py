@@ -10,6 +10,7 @@ from tupletrace.instrumentors.base import Instrumentor, Patches
 
 PATCHED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("openai.resources.chat.completions", "Completions", ("create", "parse"), "chat"),
+    ("openai.resources.beta.chat.completions", "Completions", ("parse",), "chat"),
     ("openai.resources.responses", "Responses", ("create", "parse"), "responses"),
     ("openai.resources.beta.responses", "Responses", ("create",), "responses"),
     ("openai.resources.completions", "Completions", ("create",), "completions"),
