@@ -160,13 +160,14 @@ def test_text_completions_are_messages(said: Any) -> None:
     assert answered == [{"role": "assistant", "parts": [{"type": "text", "content": "upon"}]}]
 
 
-def test_what_is_no_text_stays_a_part_of_its_kind(said: Any) -> None:
+def test_what_is_no_text_is_a_part_of_its_kind(said: Any) -> None:
     audio = {"type": "input_audio", "input_audio": {"data": "AA=="}}
     image = {"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}
     messages = [{"role": "user", "content": [audio, image]}]
     (asked, _) = said({"mlflow.spanType": '"LLM"', "mlflow.spanInputs": json.dumps({"messages": messages})})
     uri = {"type": "uri", "modality": "image", "uri": "https://example.com/x.png"}
-    assert asked == [{"role": "user", "parts": [audio, uri]}]
+    blob = {"type": "blob", "modality": "audio", "content": "AA=="}
+    assert asked == [{"role": "user", "parts": [blob, uri]}]
 
 
 NONSENSE = ["", "x", "{", "[]", "[1]", "[[]]", "null", '{"a": 1}', '[{"role": 1}]', '[{"content": {"a": 1}}]',

@@ -89,7 +89,8 @@ def columns() -> dict[str, list[str]]:
     """The columns of ``genai.toml`` with the keys whose value is the column's value as it is."""
     text = (files("tupletrace.semconv") / "dialects" / "genai.toml").read_text("utf-8")
     table: dict[str, list[str]] = tomllib.loads(text)["columns"]
-    return {column: [key for key in keys if re.fullmatch(r"[\w.]+", key)] for column, keys in table.items()}
+    plain = {column: [key for key in keys if re.fullmatch(r"[\w.]+", key)] for column, keys in table.items()}
+    return {column: keys for column, keys in plain.items() if keys}
 
 
 def said(column: str, number: int = 7) -> Any:
@@ -117,6 +118,8 @@ def test_every_key_of_the_dialect_lands_in_its_column(stored_all: Any) -> None:
 def test_the_first_key_of_a_column_that_says_something_is_taken(stored_all: Any) -> None:
     cases: list[tuple[str, Any, dict[str, Any]]] = []
     for column, keys in columns().items():
+        if column == "tags":
+            continue
         every = {key: said(column, n) for n, key in enumerate(keys)}
         beside = {"gen_ai.prompt.version": "3"} if column == "prompt_provenance" else {}
         cases.append((column, every[keys[0]], dict(reversed(every.items())) | beside))

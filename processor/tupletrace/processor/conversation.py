@@ -20,21 +20,32 @@ _MESSAGE: Final = re.compile(
     r"|llm\.(?P<d>prompts|choices)\.(?P<k>\d+)\.(?:prompt|completion)\.(?P<text>text)"
 )
 _FIELD: Final = re.compile(
-    r"(?P<plain>role|content|text|tool_call_id|finish_reason)"
-    r"|contents\.(?P<part>\d+)\.message_content\.text"
+    r"(?P<plain>role|content|text|tool_call_id|finish_reason|reasoning|reasoning_content|tool_calls)"
+    r"|function_call_(?P<function>name|arguments)(?:_json)?"
+    r"|contents\.(?P<part>\d+)\.(?:message_content\.)?(?P<sub>.+)"
     r"|tool_calls\.(?P<call>\d+)\.(?:tool_call\.)?(?:function\.)?(?P<of>id|name|arguments)"
 )
-_PLAIN: Final = {"finish_reason": "finish", "text": "content"}
+_PLAIN: Final = {
+    "finish_reason": "finish",
+    "text": "content",
+    "reasoning_content": "reasoning",
+    "tool_calls": "calls",
+}
 _SINGLE: Final = {
-    "ai.response.text": ("output", 0, "content", -1),
-    "ai.response.object": ("output", 0, "content", -1),
-    "ai.response.toolCalls": ("output", 0, "calls", -1),
-    "ai.response.finishReason": ("output", 0, "finish", -1),
+    f"ai.{said}.{key}": ("output", 0, field, -1, "")
+    for said in ("response", "result")
+    for key, field in (
+        ("text", "content"),
+        ("object", "content"),
+        ("reasoning", "reasoning"),
+        ("toolCalls", "calls"),
+        ("finishReason", "finish"),
+    )
 }
 _TOOL: Final = re.compile(r"(?:llm\.tools|gen_ai\.tool\.definitions)\.(?P<n>\d+)\.tool\.json_schema")
 _SIDES: Final = {"prompt": "input", "completion": "output", "prompts": "input", "choices": "output"}
-Place = tuple[str, int, str, int]
-"""Side, message, field, tool call."""
+Place = tuple[str, int, str, int, str]
+"""Side, message, field, which part or tool call, what of it."""
 
 
 def _place(key: str) -> Place | None:
@@ -49,15 +60,17 @@ def _place(key: str) -> Place | None:
     if field is None:
         return None
     if field["plain"]:
-        return side, message, _PLAIN.get(field["plain"], field["plain"]), -1
+        return side, message, _PLAIN.get(field["plain"], field["plain"]), -1, ""
+    if field["function"]:
+        return side, message, f"function_{field['function']}", -1, ""
     if field["part"]:
-        return side, message, "text", int(field["part"])
-    return side, message, "call" if field["of"] == "name" else field["of"], int(field["call"])
+        return side, message, "part", int(field["part"]), field["sub"]
+    return side, message, "call", int(field["call"]), field["of"]
 
 
 def _tool_place(key: str) -> Place | None:
     found = _TOOL.fullmatch(key)
-    return None if found is None else ("tools", int(found["n"]), "schema", -1)
+    return None if found is None else ("tools", int(found["n"]), "schema", -1, "")
 
 
 def messages(attributes: Attributes, found: dict[str, pa.Array]) -> None:
@@ -119,8 +132,8 @@ def _cells(attributes: Attributes, places: dict[int, Place]) -> pa.Table:
     codes = np.array(sorted(places), np.int64)
     here = np.flatnonzero(np.isin(attributes.codes, codes))
     which = pa.array(np.searchsorted(codes, attributes.codes[here]))
-    sides, numbers, fields, calls = (
-        zip(*(places[int(code)] for code in codes), strict=True) if places else ((),) * 4
+    sides, numbers, fields, within, subs = (
+        zip(*(places[int(code)] for code in codes), strict=True) if places else ((),) * 5
     )
     return pa.table(
         {
@@ -128,7 +141,8 @@ def _cells(attributes: Attributes, places: dict[int, Place]) -> pa.Table:
             "side": pa.array(sides, pa.string()).take(which),
             "message": pa.array(numbers, pa.int64()).take(which),
             "field": pa.array(fields, pa.string()).take(which),
-            "call": pa.array(calls, pa.int64()).take(which),
+            "number": pa.array(within, pa.int64()).take(which),
+            "sub": pa.array(subs, pa.string()).take(which),
             "value": attributes.values.take(pa.array(here)),
         }
     )
@@ -138,7 +152,9 @@ def _asked(query: str, **tables: pa.Table) -> pa.Table:
     with ENGINE.cursor() as cursor:
         for name, table in tables.items():
             cursor.register(name, table)
-        return cursor.sql(query).to_arrow_table()
+        # As a relation it would be planned twice, and that takes longer than a small batch.
+        cursor.execute(f"CREATE TEMPORARY TABLE answer AS {query}")
+        return cursor.table("answer").to_arrow_table()
 
 
 def _spread(told: pa.Table, column: str, count: int) -> pa.Array:

@@ -39,7 +39,9 @@ _JSON: Final = """
 def _engine() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
     connection.execute(_JSON)
-    connection.execute((files("tupletrace.processor") / "sql" / "conversation.sql").read_text("utf-8"))
+    folder = files("tupletrace.processor") / "sql" / "conversation"
+    for name in (folder / "_order").read_text("utf-8").split():
+        connection.execute((folder / f"{name}.sql").read_text("utf-8"))
     return connection
 
 

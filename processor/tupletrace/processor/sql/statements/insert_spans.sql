@@ -1,4 +1,4 @@
--- A decoded and normalised batch (registered as `batch`) -> spans. What is stored already is left out.
+-- A decoded and normalised batch (registered as `batch`) without what is stored already -> spans.
 INSERT INTO spans BY NAME
 SELECT
     b.trace_id,
@@ -15,7 +15,7 @@ SELECT
     b.status_code,
     nullif(b.status_message, '') AS status_message,
     b.error_type,
-    b.day,
+    CAST(make_timestamp(b.start_unix_nano // 1000) AS DATE) AS day,
     b.dialect,
     b.operation_name,
     b.provider_name,
@@ -48,6 +48,13 @@ SELECT
         OR (b.cache_read_input_tokens IS NOT NULL AND whole_number(b.cache_read_input_tokens) IS NULL)
         OR (b.cache_write_input_tokens IS NOT NULL AND whole_number(b.cache_write_input_tokens) IS NULL)
         OR (b.reasoning_output_tokens IS NOT NULL AND whole_number(b.reasoning_output_tokens) IS NULL)
+        OR (b.cache_write_5m_input_tokens IS NOT NULL AND whole_number(b.cache_write_5m_input_tokens) IS NULL)
+        OR (b.cache_write_1h_input_tokens IS NOT NULL AND whole_number(b.cache_write_1h_input_tokens) IS NULL)
+        OR (b.audio_input_tokens IS NOT NULL AND whole_number(b.audio_input_tokens) IS NULL)
+        OR (b.audio_cache_read_input_tokens IS NOT NULL AND whole_number(b.audio_cache_read_input_tokens) IS NULL)
+        OR (b.image_input_tokens IS NOT NULL AND whole_number(b.image_input_tokens) IS NULL)
+        OR (b.audio_output_tokens IS NOT NULL AND whole_number(b.audio_output_tokens) IS NULL)
+        OR (b.image_output_tokens IS NOT NULL AND whole_number(b.image_output_tokens) IS NULL)
         AS usage_unreadable,
     TRY_CAST(b.reported_cost_usd AS DECIMAL(24, 12)) AS reported_cost_usd,
     finite_number(b.time_to_first_chunk_s) AS time_to_first_chunk_s,
@@ -87,19 +94,4 @@ SELECT
     b.events,
     b.links,
     b.journal_seq
-FROM (
-    SELECT
-        *,
-        CAST(make_timestamp(start_unix_nano // 1000) AS DATE) AS day,
-        row_number() OVER (PARTITION BY trace_id, span_id, start_unix_nano ORDER BY journal_seq) AS delivery
-    FROM batch
-) AS b
-WHERE b.delivery = 1
-  AND NOT EXISTS (
-      SELECT 1
-      FROM spans AS stored
-      WHERE stored.day = b.day
-        AND stored.trace_id = b.trace_id
-        AND stored.span_id = b.span_id
-        AND stored.start_unix_nano = b.start_unix_nano
-  )
+FROM batch AS b;
