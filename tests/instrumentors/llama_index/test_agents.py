@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,15 @@ from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActA
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import ChatSummaryMemoryBuffer, Memory
 from llama_index.core.tools import FunctionTool
-from llama_index.core.workflow import StartEvent, StopEvent, Workflow, step
+from llama_index.core.workflow import (
+    Context,
+    HumanResponseEvent,
+    InputRequiredEvent,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    step,
+)
 from opentelemetry import trace
 from pydantic import BaseModel
 
@@ -254,6 +263,58 @@ def test_the_memorys_session_is_the_conversation_of_run_and_inferences(llm: Any,
     spans.clear()
     ask(agent(llm()))
     assert {s.attributes.get("gen_ai.conversation.id") for s in spans.get_finished_spans()} == {None}
+
+
+def test_runs_in_a_context_that_the_program_keeps_are_one_conversation(llm: Any, named: Any) -> None:
+    helper = agent(llm(), tools=[])
+
+    async def run() -> None:
+        named_once, unnamed = Context(helper), Context(helper)
+        await helper.run(user_msg="One", ctx=named_once, memory=Memory.from_defaults(session_id="s-1"))
+        await helper.run(user_msg="Two", ctx=named_once)
+        first = helper.run(user_msg="One", ctx=unnamed)
+        await first
+        await helper.run(user_msg="Two", ctx=unnamed)
+        await helper.run(user_msg="Alone")
+        expected = ["s-1", "s-1", first.run_id, first.run_id, None]
+        assert [s.attributes.get("gen_ai.conversation.id") for s in named("chat")] == expected
+        assert [s.attributes.get("gen_ai.conversation.id") for s in named("invoke_agent")] == expected
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        asyncio.run(run())
+
+
+def test_an_agent_that_asks_a_human_numbers_its_acts_through_the_wait(
+    llm: Any, endpoint: Any, named: Any
+) -> None:
+    async def danger(ctx: Context, what: str) -> str:
+        """Do it if a human agrees."""
+        answer = await ctx.wait_for_event(
+            HumanResponseEvent,
+            waiter_id="w",
+            waiter_event=InputRequiredEvent(prefix="May I?"),
+        )
+        return f"did: {answer.response}"
+
+    def reply(body: dict[str, Any]) -> Any:
+        asked = body["messages"][-1]["role"] == "tool"
+        return endpoint.says("Done") if asked else endpoint.calls(("danger", {"what": "x"}))
+
+    endpoint.reply = reply
+
+    async def run() -> str:
+        handler = agent(llm(), tools=[danger]).run(user_msg="Do it")
+        async for event in handler.stream_events():
+            if isinstance(event, InputRequiredEvent):
+                handler.ctx.send_event(HumanResponseEvent(response="yes"))
+        return str(await handler)
+
+    assert asyncio.run(run()) == "Done"
+    # LlamaIndex calls the tool once more when the answer is there.
+    assert [span.attributes[STEP] for span in named("execute_tool")] == [1, 1]
+    assert [span.attributes[STEP] for span in named("chat")] == [0, 2]
+    assert len(named("invoke_agent")) == 1
 
 
 def test_a_hand_off_changes_the_agents_name_and_prompt_within_one_run(

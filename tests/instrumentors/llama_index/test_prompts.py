@@ -1,11 +1,14 @@
 """The prompt's identity: it changes when the prompt changes, and only then."""
 
 import asyncio
+import sys
 from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from llama_index.core import Document, PromptTemplate, SummaryIndex, VectorStoreIndex
+from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, CompletionResponse, LLMMetadata
 from llama_index.core.llms import CustomLLM
 from llama_index.core.prompts import ChatPromptTemplate, RichPromptTemplate, SelectorPromptTemplate
@@ -13,11 +16,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic import BaseModel
 
 from tupletrace.instrumentors import using_prompt
+from tupletrace.instrumentors.llama_index import LlamaIndexInstrumentor
 from tupletrace.semconv.fingerprint import mask_volatile, static_text_version, template_version
 
 pytestmark = pytest.mark.usefixtures("instrumented")
 
 TEXT = "Tell me about {topic} in {style} words."
+ASK = ChatMessage(role="user", content="Hello")
 Identity = tuple[Any, Any, Any]
 
 
@@ -72,6 +77,76 @@ def test_name_and_version_in_a_templates_metadata_are_a_declaration(llm: Any, id
     llm().predict(PromptTemplate(TEXT, metadata={"name": "about", "version": 3}), topic="Paris", style="few")
     llm().predict(PromptTemplate(TEXT, metadata={"name": "about"}), topic="Paris", style="few")
     assert identities() == [("about", "3", "declared"), ("about", USER, "derived")]
+
+
+def test_a_hub_or_registry_in_a_templates_metadata_is_a_declaration(llm: Any, identities: Any) -> None:
+    hub = {"lc_hub_owner": "acme", "lc_hub_repo": "about", "lc_hub_commit_hash": "4b1f"}
+    langfuse = {"langfuse_prompt": SimpleNamespace(name="about", version=12)}
+    for metadata in (hub, langfuse, {"prompt_name": "about", "prompt_version": "v2"}):
+        llm().predict(PromptTemplate(TEXT, metadata=metadata), topic="Paris", style="few")
+    assert identities() == [
+        ("acme/about", "4b1f", "declared"),
+        ("about", "12", "declared"),
+        ("about", "v2", "declared"),
+    ]
+
+
+class TextPromptClient:
+    """The shape of Langfuse's text prompt."""
+
+    name, version, prompt = "greet", 7, "Greet {{who}} kindly."
+
+    def compile(self, **variables: Any) -> str:
+        return self.prompt.replace("{{who}}", variables["who"])
+
+    def get_langchain_prompt(self) -> str:
+        return self.prompt.replace("{{", "{").replace("}}", "}")
+
+
+@pytest.mark.parametrize("how", ["compiled", "message", "template", "chat template", "agent"])
+def test_a_registrys_prompt_keeps_its_name_whatever_is_made_of_it(
+    llm: Any, identities: Any, tracer_provider: Any, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    module: Any = ModuleType("langfuse.model")
+    module.TextPromptClient = type("TextPromptClient", (TextPromptClient,), dict(vars(TextPromptClient)))
+    monkeypatch.setitem(sys.modules, "langfuse", ModuleType("langfuse"))
+    monkeypatch.setitem(sys.modules, "langfuse.model", module)
+    instrumentor = LlamaIndexInstrumentor()
+    instrumentor.uninstrument()
+    instrumentor.instrument(tracer_provider=tracer_provider)
+    prompt = module.TextPromptClient()
+
+    if how == "compiled":
+        llm().complete(prompt.compile(who="Ann"))
+    elif how == "message":
+        messages = [ChatMessage(role="system", content=prompt.compile(who="Ann")), ASK]
+        llm().chat(messages)
+    elif how == "template":
+        llm().predict(PromptTemplate(prompt.get_langchain_prompt()), who="Ann")
+    elif how == "chat template":
+        written = [("system", prompt.get_langchain_prompt()), ("user", "{question}")]
+        llm().predict(ChatPromptTemplate.from_messages(written), who="Ann", question="Hi")
+    else:
+        helper = FunctionAgent(name="helper", llm=llm(), system_prompt=prompt.compile(who="Ann"))
+
+        async def run() -> None:
+            await helper.run(user_msg="Hi")
+
+        asyncio.run(run())
+    assert identities() == [("greet", "7", "declared")]
+
+
+def test_what_condenses_a_chat_engines_question_has_a_name_of_its_own(
+    index: VectorStoreIndex, llm: Any, identities: Any
+) -> None:
+    mode: Any = "condense_plus_context"
+    engine = index.as_chat_engine(chat_mode=mode, llm=llm())
+    engine.chat("One?")
+    engine.chat("Two?")
+    answer, condense, again = identities()
+    assert answer == again
+    assert condense[0] == "condense_prompt_template"
+    assert answer[0] == "test_what_condenses_a_chat_engines_question_has_a_name_of_its_own"
 
 
 def test_using_prompt_beats_the_template(llm: Any, identities: Any) -> None:

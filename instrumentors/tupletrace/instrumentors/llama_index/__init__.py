@@ -12,11 +12,14 @@ from opentelemetry.util.genai.handler import TelemetryHandler
 
 from tupletrace.instrumentors.base import Instrumentor, Patches
 from tupletrace.instrumentors.llama_index import embeddings, engines, inference, retrievers, templates, tools
+from tupletrace.instrumentors.llama_index.conversations import continuing
 from tupletrace.instrumentors.llama_index.hooks import Classes, Family
+from tupletrace.instrumentors.registries import wrap_registries
 
 __all__ = ["LlamaIndexInstrumentor"]
 
 _DISPATCHER = "llama_index_instrumentation"
+_WORKFLOW = "workflows.workflow"
 _CHAT = "llama_index.core.chat_engine.types"
 _CHAT_STREAM = "StreamingAgentChatResponse.__post_init__"
 
@@ -24,7 +27,11 @@ _CHAT_STREAM = "StreamingAgentChatResponse.__post_init__"
 class LlamaIndexInstrumentor(Instrumentor):
     """Says which prompt, model, retriever and tools answered, for LlamaIndex 0.14."""
 
-    dependencies: ClassVar[Collection[str]] = ("llama-index-core >= 0.14, < 0.15",)
+    dependencies: ClassVar[Collection[str]] = (
+        "llama-index-core >= 0.14, < 0.15",
+        # Before 2.16 a run was told by other spans of the dispatcher.
+        "llama-index-workflows >= 2.16, < 3",
+    )
     _retire: Any = None
 
     def patch(self, patches: Patches, telemetry: TelemetryHandler) -> None:
@@ -46,6 +53,8 @@ class LlamaIndexInstrumentor(Instrumentor):
 
         patches.when_imported(_DISPATCHER, listen)
         patches.when_imported(_CHAT, partial(patches.wrap, _CHAT, _CHAT_STREAM, engines.chat_stream))
+        patches.when_imported(_WORKFLOW, partial(patches.wrap, _WORKFLOW, "Workflow.run", continuing))
+        wrap_registries(patches, templates.keep_registered)
         for module in templates.RENDERING:
             patches.when_imported(module, partial(templates.wrap_rendering, patches, module))
 

@@ -7,7 +7,7 @@ from opentelemetry.context import get_current
 from opentelemetry.util.genai.handler import TelemetryHandler
 
 from tupletrace.instrumentors.firewall import guard
-from tupletrace.instrumentors.llama_index.engines import conversation_id
+from tupletrace.instrumentors.llama_index.conversations import conversation_of_run
 from tupletrace.instrumentors.llama_index.models import request_model
 from tupletrace.instrumentors.llama_index.runs import AgentRunCall, RunCall, Silent, StepCall, StepSpan
 from tupletrace.instrumentors.llama_index.sources import gathering
@@ -49,17 +49,23 @@ class Agents:
     def _run(self, workflow: Any, start_event: Any) -> Open:
         is_agent = any(cls.__name__ in _AGENTS for cls in type(workflow).__mro__)
         run = Run(workflow, is_agent)
+        memory = start_event.get("memory", None) if is_agent and start_event is not None else None
+        conversation = conversation_of_run(memory)
         if not is_agent:
             context = gathering(with_step(Step(run, "step"), get_current()))
             name = workflow._workflow_name or type(workflow).__name__
-            return RunCall(self._telemetry.workflow(name, context=context, _attach_to_context=False))
+            return RunCall(
+                self._telemetry.workflow(
+                    name, context=context, conversation_id=conversation, _attach_to_context=False
+                )
+            )
         run.acting = _agent_of(workflow, None)
         run.agent_name = _agent_name(workflow)
         llm = getattr(run.acting, "llm", None)
         invocation = self._telemetry.invoke_local_agent(
             agent_name=run.agent_name,
             request_model=request_model(llm) if llm is not None else None,
-            conversation_id=_conversation_id(start_event),
+            conversation_id=conversation,
             context=gathering(with_step(Step(run, "model", run.acting), get_current())),
             _attach_to_context=False,
         )
@@ -108,10 +114,3 @@ def _agent_of(workflow: Any, name: str | None) -> Any:
 
 def _agent_name(workflow: Any) -> str | None:
     return workflow._workflow_name or getattr(workflow, "name", None) or getattr(workflow, "root_agent", None)
-
-
-def _conversation_id(start_event: Any) -> str | None:
-    with guard("llama_index agent memory"):
-        if start_event is not None:
-            return conversation_id(start_event.get("memory", None))
-    return None

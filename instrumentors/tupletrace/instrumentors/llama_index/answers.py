@@ -1,30 +1,46 @@
 """What a provider's answer says: id, model, why it stopped, and the tokens exactly as reported."""
 
-from collections.abc import Mapping, MutableMapping
+import functools
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from opentelemetry.util.genai.invocation import InferenceInvocation
 
 from tupletrace.instrumentors.llama_index.models import field
+from tupletrace.instrumentors.llama_index.usage import Usage
 from tupletrace.semconv import names
 
-_INPUT: Final = ("prompt_tokens", "input_tokens", "inputTokens", "prompt_token_count", "prompt_eval_count")
-_OUTPUT: Final = (
-    "completion_tokens",
-    "output_tokens",
-    "outputTokens",
-    "candidates_token_count",
-    "eval_count",
-)
+_FINISH: Final = ("finish_reason", "stop_reason", "stopReason", "done_reason", "completionReason")
 _FINISH_REASONS: Final[Mapping[str, str]] = {
+    "complete": "stop",
+    "content_filtered": "content_filter",
     "end_turn": "stop",
+    "eos_token": "stop",
+    "finish": "stop",
     "function_call": "tool_call",
+    "guardrail_intervened": "content_filter",
     "max_tokens": "length",
+    "safety": "content_filter",
     "stop_sequence": "stop",
     "tool_calls": "tool_call",
     "tool_use": "tool_call",
 }
-"""A provider's word -> the conventions'."""
+"""A provider's word, in lower case -> the conventions'."""
+_REPORTING: Final = frozenset(
+    {
+        *_FINISH,
+        "candidates",
+        "done",
+        "message",
+        "meta",
+        "prompt_eval_count",
+        "response",
+        "usage",
+        "usage_metadata",
+        "x_groq",
+    }
+)
+"""What of a chunk, when it is set, says more than text; and ``choices``, when one of them has ended."""
 
 
 class Answer:
@@ -34,7 +50,7 @@ class Answer:
         self.response_id: str | None = None
         self.model: str | None = None
         self.finish_reasons: dict[int, str] = {}
-        self.usage: dict[str, int] = {}
+        self.usage = Usage()
         self.openai: dict[str, str] = {}
 
     def take(self, response: Any) -> None:
@@ -44,28 +60,31 @@ class Answer:
             # An event of OpenAI's Responses API carries the response that it completes.
             event = field(raw, "response")
             self._take_raw(raw if event is None or isinstance(event, str) else event)
-        if "input" not in self.usage:
-            counts = field(response, "additional_kwargs")
-            if isinstance(counts, Mapping):
-                self.usage.update(_usage(counts))
+        if not self.usage.known and isinstance(counts := field(response, "additional_kwargs"), Mapping):
+            self.usage.take(counts)
 
     def _take_raw(self, raw: Any) -> None:
-        self.response_id = _text(field(raw, "id")) or self.response_id
-        self.model = _text(field(raw, "model")) or _text(field(raw, "model_version")) or self.model
+        # Anthropic's first event carries the message that it begins.
+        for said in (raw, field(raw, "message")):
+            self.response_id = (
+                _text(field(said, "id")) or _text(field(said, "response_id")) or self.response_id
+            )
+            model = _text(field(said, "model")) or _text(field(said, "model_version"))
+            self.model = model or self.model
         for key, name in (
             ("system_fingerprint", names.OPENAI_SYSTEM_FINGERPRINT),
             ("service_tier", names.OPENAI_RESPONSE_SERVICE_TIER),
         ):
             if (value := _text(field(raw, key))) is not None:
                 self.openai[name] = value
-        for position, choice in enumerate(_items(field(raw, "choices"))):
-            reason = _text(field(choice, "finish_reason"))
+        several = (_items(field(raw, name)) for name in ("choices", "candidates", "results"))
+        answers = next((items for items in several if items), [])
+        for position, answer in enumerate(answers or (raw, field(raw, "delta"))):
+            reason = next((text for key in _FINISH if (text := _text(field(answer, key)))), None)
             if reason is not None:
-                self.finish_reasons[field(choice, "index") or position] = _FINISH_REASONS.get(reason, reason)
-        if (reason := _text(field(raw, "stop_reason")) or _text(field(raw, "done_reason"))) is not None:
-            self.finish_reasons[0] = _FINISH_REASONS.get(reason, reason)
-        usage = field(raw, "usage") or field(raw, "usage_metadata") or field(field(raw, "message"), "usage")
-        self.usage.update(_usage(usage if usage is not None else raw))
+                index = (field(answer, "index") or position) if answers else 0
+                self.finish_reasons[index] = _FINISH_REASONS.get(reason.lower(), reason.lower())
+        self.usage.take(raw)
 
     def write(self, invocation: InferenceInvocation) -> None:
         """Write what was reported; what was not stays for the client's own instrumentation to fill."""
@@ -73,12 +92,7 @@ class Answer:
         invocation.response_model_name = self.model
         if self.finish_reasons:
             invocation.finish_reasons = [self.finish_reasons[index] for index in sorted(self.finish_reasons)]
-        invocation.input_tokens = self.usage.get("input")
-        invocation.output_tokens = self.usage.get("output")
-        # util-genai leaves a count of zero out of these.
-        _set(invocation.attributes, names.CACHE_READ_INPUT_TOKENS, self.usage.get("cache_read"))
-        _set(invocation.attributes, names.CACHE_WRITE_INPUT_TOKENS, self.usage.get("cache_write"))
-        _set(invocation.attributes, names.REASONING_OUTPUT_TOKENS, self.usage.get("reasoning"))
+        self.usage.write(invocation)
         invocation.attributes.update(self.openai)
 
 
@@ -86,46 +100,23 @@ def reports(raw: Any) -> bool:
     """Tell whether a chunk from the provider holds more than text; asked of every one, so it is quick."""
     if raw is None:
         return False
-    if field(raw, "usage") is not None:
+    if any(field(raw, name) for name in _reporting_fields(raw)):
         return True
     choices = field(raw, "choices")
     return bool(choices) and field(choices[0], "finish_reason") is not None
 
 
-def _usage(usage: Any) -> dict[str, int]:
-    """Return the counts that are reported, under our names; input includes what was cached."""
-    inputs = field(usage, "prompt_tokens_details") or field(usage, "input_tokens_details")
-    outputs = field(usage, "completion_tokens_details") or field(usage, "output_tokens_details")
-    read, written = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
-    counts = {
-        "input": _count(usage, *_INPUT),
-        "output": _count(usage, *_OUTPUT),
-        "cache_read": _first(
-            read, _count(inputs, "cached_tokens"), _count(usage, "cached_content_token_count")
-        ),
-        "cache_write": _first(written, _count(inputs, "cache_write_tokens")),
-        "reasoning": _first(_count(outputs, "reasoning_tokens"), _count(usage, "thoughts_token_count")),
-    }
-    if counts["input"] is not None:
-        # Anthropic counts what came from or went to its cache apart from the input.
-        counts["input"] += (read or 0) + (written or 0)
-    if counts["output"] is not None:
-        counts["output"] += _count(usage, "thoughts_token_count") or 0
-    return {name: count for name, count in counts.items() if count is not None}
+def _reporting_fields(raw: Any) -> Iterable[str]:
+    if isinstance(raw, Mapping):
+        return _REPORTING.intersection(raw)
+    return _declared_fields(type(raw))
 
 
-def _count(holder: Any, *spellings: str) -> int | None:
-    if holder is None:
-        return None
-    for spelling in spellings:
-        value = field(holder, spelling)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    return None
-
-
-def _first(*counts: int | None) -> int | None:
-    return next((count for count in counts if count is not None), None)
+@functools.lru_cache(maxsize=256)
+def _declared_fields(kind: type) -> frozenset[str]:
+    """Return what of it a class may hold: a pydantic model says so, any other may hold it all."""
+    declared = getattr(kind, "model_fields", None)
+    return _REPORTING if declared is None else _REPORTING.intersection(declared)
 
 
 def _text(value: Any) -> str | None:
@@ -135,8 +126,3 @@ def _text(value: Any) -> str | None:
 
 def _items(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []
-
-
-def _set(attributes: MutableMapping[str, Any], name: str, count: int | None) -> None:
-    if count is not None:
-        attributes[name] = count

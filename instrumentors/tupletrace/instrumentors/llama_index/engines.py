@@ -11,6 +11,7 @@ from opentelemetry.util.genai.types import InputMessage, OutputMessage, TextPart
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import caller_name
 from tupletrace.instrumentors.llama_index.calls import Begin, Call, around
+from tupletrace.instrumentors.llama_index.conversations import conversation_of
 from tupletrace.instrumentors.llama_index.hooks import Family
 from tupletrace.instrumentors.llama_index.sources import gathering
 from tupletrace.instrumentors.llama_index.streams import streamed
@@ -18,8 +19,6 @@ from tupletrace.instrumentors.llama_index.streams import streamed
 _ANSWER: Final = create_key("tupletrace.llama_index.answer")
 _ENGINE: Final = create_key("tupletrace.llama_index.engine")
 _CALLER: Final = create_key("tupletrace.llama_index.caller")
-_SHARED_KEY: Final = "chat_history"
-"""The key that every chat store without one of its own uses: it names no conversation."""
 
 
 def current_engine() -> Any:
@@ -53,24 +52,21 @@ def chat_family(telemetry: TelemetryHandler) -> Family:
     return Family("llama_index.core.chat_engine.types.BaseChatEngine", dict.fromkeys(methods, chat))
 
 
-def conversation_id(memory: Any) -> str | None:
-    """Return the session or chat store key of a memory, where there is one that means something."""
-    key = getattr(memory, "session_id", None) or getattr(memory, "chat_store_key", None)
-    return key if isinstance(key, str) and key != _SHARED_KEY else None
-
-
 def _begin(telemetry: TelemetryHandler) -> Begin:
     def begin(engine: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[Any] | None:
         # An engine that calls itself (`super().query`) is one call of the user's.
         if current_engine() is engine:
             return None
-        context = set_value(_CALLER, caller_name(type(engine).__name__), set_value(_ENGINE, engine))
+        context = set_value(_ENGINE, engine)
+        # In a thread or loop that an engine around this one has begun, the user's function is not to be seen.
+        caller = caller_name(engine_caller() or type(engine).__name__)
+        context = set_value(_CALLER, caller, context)
         answer = _Answer()
         context = gathering(set_value(_ANSWER, answer, context))
         invocation = telemetry.workflow(
             type(engine).__name__,
             context=context,
-            conversation_id=conversation_id(getattr(engine, "_memory", None)),
+            conversation_id=conversation_of(getattr(engine, "_memory", None)),
             _attach_to_context=False,
         )
         answer.call = call = EngineCall(invocation)

@@ -1,46 +1,52 @@
 """Which model is called and what it reported: from the model object and the provider's raw answer."""
 
 import contextlib
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from tupletrace.instrumentors.hosts import provider_of_url
+from tupletrace.semconv import providers
 
 _PROVIDERS: Final[Mapping[str, str]] = {
-    "anthropic": "anthropic",
+    **providers.ALIASES,
     "azure_inference": "azure.ai.inference",
-    "azure_openai": "azure.ai.openai",
-    "bedrock": "aws.bedrock",
-    "bedrock_converse": "aws.bedrock",
-    "cohere": "cohere",
-    "deepseek": "deepseek",
-    "gemini": "gcp.gemini",
-    "google_genai": "gcp.gen_ai",
-    "groq": "groq",
-    "ibm": "ibm.watsonx.ai",
-    "mistralai": "mistral_ai",
-    "openai": "openai",
     "openai_like": "openai",
-    "perplexity": "perplexity",
-    "vertex": "gcp.vertex_ai",
-    "xai": "x_ai",
+    "openai_responses": "openai",
 }
 """LlamaIndex's integration package -> the conventions' provider."""
+_CLASS_NAMES: Final[Mapping[str, str]] = {
+    re.sub(r"\W|_", "", name): _PROVIDERS.get(name, name)
+    for name in (*_PROVIDERS, *providers.KNOWN, "huggingface", "ollama", "together", "vllm")
+}
+"""The letters of what a class calls itself, without what it is -> the conventions' provider."""
 _MODEL_FIELDS: Final = ("model", "model_name", "model_id", "deployment_name")
 
 
 def provider_name(model: Any) -> str:
     """Return the provider in the conventions' spelling; of a class of the user's own, its name."""
+    provider = _package(model) or _named(model)
+    if provider == "openai":
+        return provider_of_url(getattr(model, "api_base", None)) or provider
+    return provider or type(model).__name__
+
+
+def _package(model: Any) -> str | None:
     for cls in type(model).__mro__:
         parts = cls.__module__.split(".")
         if parts[0] == "llama_index" and len(parts) > 2 and parts[1] in ("llms", "embeddings"):
-            provider = _PROVIDERS.get(parts[2], parts[2])
-            if provider == "openai":
-                return provider_of_url(getattr(model, "api_base", None)) or provider
-            return provider
+            return _PROVIDERS.get(parts[2], parts[2])
         if parts[:2] == ["llama_index", "core"]:
             break
-    return type(model).__name__
+    return None
+
+
+def _named(model: Any) -> str | None:
+    """Return the provider that a class of LlamaIndex's protocol names: ``Anthropic_LLM``, ``openai_llm``."""
+    with contextlib.suppress(Exception):
+        letters = re.sub(r"\W|_", "", model.class_name().lower())
+        return _CLASS_NAMES.get(re.sub(r"(llm|embeddings?|multimodal)+$", "", letters))
+    return None
 
 
 def request_model(model: Any, settings: Mapping[str, Any] | None = None) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from tupletrace.instrumentors.context import declared_prompt
 from tupletrace.instrumentors.identity import Prompt, caller_name, static_prompt
-from tupletrace.instrumentors.llama_index.engines import engine_caller, in_conversation
+from tupletrace.instrumentors.llama_index.engines import current_engine, engine_caller, in_conversation
 from tupletrace.instrumentors.llama_index.templates import SYSTEM_ROLES, Template, predicted, source_of
 from tupletrace.instrumentors.llama_index.trajectory import Step, current_step
 from tupletrace.semconv import fingerprint
@@ -22,10 +22,11 @@ def call_prompt(llm: Any, messages: Messages, response_schema: Any = None) -> Pr
     template = predicted()
     if template is not None:
         return _from_templates([template], _added_by(llm, messages))
+    sources = {role_text: source_of(role_text[1]) for role_text in messages}
     own = agent_prompt(current_step(), messages)
     if own is not None:
-        return own
-    sources = {role_text: source_of(role_text[1]) for role_text in messages}
+        instructions = (source for (role, _), source in sources.items() if source and role in SYSTEM_ROLES)
+        return next((given for source in instructions if (given := source.declared)), own)
     templates = list({id(source): source for source in sources.values() if source is not None}.values())
     system = [message for message in messages if message[0] in SYSTEM_ROLES]
     if templates:
@@ -73,17 +74,27 @@ def _added_by(llm: Any, messages: Messages) -> Messages:
 
 
 def _from_templates(templates: list[Template], static: Messages) -> Prompt:
+    given = next((given for template in templates if (given := template.declared)), None)
+    if given is not None:
+        return given
     first = templates[0]
-    name = first.metadata.get("name") or first.metadata.get("prompt_name")
-    version = first.metadata.get("version") or first.metadata.get("prompt_version")
-    if name and version:
-        return Prompt(str(name), str(version), "declared")
+    name = first.metadata.get("prompt_name") or first.metadata.get("name") or first.purpose
     written = [(role, fingerprint.mask_volatile(text)) for role, text in static]
     for template in templates:
         # A chat engine puts the history so far into its template: that is not the prompt.
         written += [m for m in template.messages if not in_conversation() or _is_prompt(*m)]
     derived = fingerprint.template_version(written, first.format)
-    return Prompt(str(name or first.purpose or engine_caller() or caller_name()), derived, "derived")
+    name = name or _name_in_engine(first) or engine_caller() or caller_name()
+    return Prompt(str(name), derived, "derived")
+
+
+def _name_in_engine(template: Template) -> str | None:
+    """Return what the engine at work calls a template of its own: what condenses is not what answers."""
+    held: Mapping[str, Any] = getattr(current_engine(), "__dict__", {})
+    for name, value in held.items():
+        if template.metadata and getattr(value, "metadata", None) is template.metadata:
+            return name.strip("_")
+    return None
 
 
 def _is_prompt(role: str, text: str) -> bool:

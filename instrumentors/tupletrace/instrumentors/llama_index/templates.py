@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from tupletrace.instrumentors.base import Patches, Wrapper
 from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.identity import Prompt
+from tupletrace.instrumentors.langchain.templates import declared
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 _CONTENT: Final = "tupletrace.content"
@@ -26,6 +28,11 @@ class Template:
     format: str
     metadata: Mapping[str, Any]
     selected_for: Any = None
+
+    @property
+    def declared(self) -> Prompt | None:
+        """Name and version that somebody gave it: a hub, a registry, or the user in its metadata."""
+        return declared(self.metadata, own=True)
 
     @property
     def purpose(self) -> str | None:
@@ -59,6 +66,13 @@ _predicting: Final[ContextVar[list[Template] | None]] = ContextVar(
     "tupletrace.llama_index.predicting", default=None
 )
 _purpose: Final[ContextVar[Any]] = ContextVar("tupletrace.llama_index.purpose", default=None)
+
+
+def keep_registered(prompt: Prompt, text: str) -> None:
+    """Remember a text that a prompt of a registry was made into, rendered or to be made a template of."""
+    _memory.keep(
+        text, Template((("user", text),), "f-string", {"name": prompt.name, "version": prompt.version})
+    )
 
 
 def source_of(text: str) -> Template | None:
@@ -124,12 +138,18 @@ def _template(prompt: Any) -> Template | None:
     metadata = prompt.metadata or {}
     if _CONTENT in metadata:
         return None
+    template_format = "f-string"
     if (messages := getattr(prompt, "message_templates", None)) is not None:
         written = tuple((message_role(message), message_text(message)) for message in messages)
-        return Template(written, "f-string", metadata, _purpose.get())
-    if (text := getattr(prompt, "template_str", None)) is not None:
-        return Template((("template", text),), "jinja2", metadata, _purpose.get())
-    return Template((("user", prompt.get_template()),), "f-string", metadata, _purpose.get())
+    elif (text := getattr(prompt, "template_str", None)) is not None:
+        written, template_format = (("template", text),), "jinja2"
+    else:
+        written = (("user", prompt.get_template()),)
+    for _, text in written:
+        # A template that is made of a registry's text is that registry's prompt.
+        if (source := source_of(text)) is not None and source.declared is not None:
+            metadata = source.metadata
+    return Template(written, template_format, metadata, _purpose.get())
 
 
 RENDERING: Final[Mapping[str, Mapping[str, Wrapper]]] = {
