@@ -31,7 +31,7 @@ FLOW = [
     ["journal"],
     ["receive"],
     ["sources"],
-    ["conversation", "identity"],
+    ["conversation", "events", "identity"],
     ["normalise"],
     ["prices", "database"],
     ["store"],

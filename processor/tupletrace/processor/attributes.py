@@ -141,6 +141,24 @@ class Attributes:
         filled = pc.fill_null(pc.greater(pc.binary_length(values), 0), False).to_numpy(zero_copy_only=False)
         return cls(count, keys, rows, codes, values, order, bounds, filled)
 
+    def below(self, rows: Indices, keys: pa.Array, values: pa.Array) -> "Attributes":
+        """Return the attributes with more of them, which count where a record does not say the key itself."""
+        filled = pc.greater(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
+        encoded = keys.dictionary_encode()
+        known = {key: code for code, key in enumerate(self.keys)}
+        added = [str(key) for key in encoded.dictionary.to_pylist()]
+        names = [*self.keys, *(key for key in added if key not in known)]
+        place = {key: code for code, key in enumerate(names)}
+        codes = np.array([place[key] for key in added], np.int64)[
+            encoded.indices.to_numpy(zero_copy_only=False)
+        ]
+        # The last one of a key counts.
+        all_rows = np.concatenate((rows[filled], self.rows))
+        order = np.argsort(all_rows, kind="stable")
+        all_values = pa.concat_arrays([values.filter(pa.array(filled)), self.values]).take(pa.array(order))
+        all_codes = np.concatenate((codes[filled], self.codes))[order]
+        return self._indexed(self.count, names, all_rows[order], all_codes, all_values)
+
     def take(self, records: Indices) -> "Attributes":
         """Return the attributes of ``records`` (indices, repeats allowed) as new records 0, 1, 2, ..."""
         starts = np.searchsorted(self.rows, records)

@@ -5,7 +5,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor import conversation, identity
+from tupletrace.processor import conversation, events, identity
 from tupletrace.processor.decode import Spans
 from tupletrace.processor.sources import Columns
 from tupletrace.semconv import names
@@ -20,11 +20,12 @@ _PENDING: Final = "logfire.span_type"
 def canonical(spans: Spans) -> pa.Table:
     """Add the canonical columns, ``dialect`` and ``service_name`` to the decoded table."""
     table = spans.table
-    columns = Columns(spans.attributes, table.column("name").combine_chunks())
+    attributes = events.told(spans.attributes, table.column("events").combine_chunks())
+    columns = Columns(attributes, table.column("name").combine_chunks())
     found = {column: columns.column(column) for column in COLUMNS} | {"operation_name": columns.operation}
-    conversation.messages(spans.attributes, found)
-    found["tool_definitions"] = pc.coalesce(conversation.tools(spans.attributes), found["tool_definitions"])
-    identity.complete(spans.attributes, found)
+    conversation.messages(attributes, found)
+    found["tool_definitions"] = pc.coalesce(conversation.tools(attributes), found["tool_definitions"])
+    identity.complete(attributes, found)
     found["service_name"] = spans.resource.pick([names.SERVICE_NAME])
     found["dialect"] = columns.dialect()
     found["conflicts"] = pa.nulls(spans.attributes.count, pa.map_(pa.string(), pa.string()))

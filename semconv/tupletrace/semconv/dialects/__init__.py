@@ -4,7 +4,8 @@
 which this dialect is trusted more than the standard. ``ignore``: span names (with ``*``) that claim an
 operation and are none. ``columns``: canonical column -> sources, the most trusted first. ``values``: column
 and key -> what the key's values mean (with ``*``; an empty meaning is none). A source is a key (``a+b``: two
-values joined by ``+``; ``@name``: the span's name), and perhaps what to do with it::
+values joined by ``+``; ``@name``: the span's name; ``@events.*``: what its events say), and perhaps what to
+do with it::
 
     llm.model_name                       as it is
     llm.invocation_parameters -> $.seed  this path of a JSON blob
@@ -59,7 +60,7 @@ class Source:
         elif found["listed"]:
             sql = "CASE WHEN raw LIKE '[%' THEN raw ELSE CAST(to_json(string_split(raw, ',')) AS VARCHAR) END"
         operations = tuple(found["operations"].split("|")) if found["operations"] else ()
-        own = "." in found["key"] and not found["key"].startswith("@")
+        own = "." in found["key"]
         return cls(found["key"], sql, operations, None if own else dialect)
 
 

@@ -1,0 +1,68 @@
+"""What spans say in their events, and log records say of their spans, as further attributes of those spans.
+
+Messages become the keys ``@events.input`` and ``@events.output`` (JSON lists), the older prompt and
+completion events ``@events.prompt`` and ``@events.completion``; Monocle's ``metadata`` becomes
+``@metadata.*``; the details of an inference keep their own keys.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from tupletrace.processor.attributes import Attributes
+from tupletrace.processor.sources import ENGINE
+
+pc: Any = pyarrow.compute
+"""Untyped: its functions are made when it is imported."""
+
+BODY: Final = "@body"
+"""Attribute of an event that holds the body of a log record, as JSON or text."""
+DETAILS: Final = "gen_ai.client.inference.operation.details"
+EVALUATION: Final = "gen_ai.evaluation.result"
+_TELLING: Final = pa.array(
+    [
+        "gen_ai.system.message",
+        "gen_ai.user.message",
+        "gen_ai.assistant.message",
+        "gen_ai.tool.message",
+        "gen_ai.choice",
+        "gen_ai.content.prompt",
+        "gen_ai.content.completion",
+        DETAILS,
+        "data.input",
+        "data.output",
+        "metadata",
+    ]
+)
+
+
+def told(attributes: Attributes, events: pa.Array) -> Attributes:
+    """Return the attributes with what the events of each span add; what the span says itself stays."""
+    flat = events.flatten()
+    telling = pc.is_in(pc.struct_field(flat, "name"), _TELLING)
+    places = np.flatnonzero(telling.to_numpy(zero_copy_only=False))
+    if not len(places):
+        return attributes
+    kept = flat.take(pa.array(places))
+    rows = pc.list_parent_indices(events).to_numpy(zero_copy_only=False).astype(np.int64)[places]
+    table = pa.table(
+        {
+            "span": rows,
+            "place": places,
+            "time": pc.struct_field(kept, "time_unix_nano"),
+            "name": pc.struct_field(kept, "name"),
+            "said": pc.struct_field(kept, "attributes"),
+        }
+    )
+    with ENGINE.cursor() as cursor:
+        cursor.register("given", table)
+        cursor.execute("CREATE TEMPORARY TABLE found_events AS FROM given")
+        cursor.execute("CREATE TEMPORARY TABLE answer AS FROM said_in_events('found_events')")
+        answer = cursor.table("answer").to_arrow_table()
+    return attributes.below(
+        answer.column("span").to_numpy(),
+        answer.column("key").combine_chunks(),
+        answer.column("value").combine_chunks(),
+    )

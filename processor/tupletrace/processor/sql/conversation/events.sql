@@ -1,0 +1,52 @@
+-- `events` (span, place, time, name, said): events of spans -> what they add to the attributes of their spans.
+CREATE MACRO event_field(key, value) AS CASE
+    WHEN key IN ('content', 'role', 'id', 'name') THEN to_json(value) ELSE json_or_text(value)
+END;
+
+CREATE MACRO event_fields(said) AS to_json(map_from_entries(list_transform(
+    map_entries(said), lambda one: {'key': one.key, 'value': event_field(one.key, one.value)}
+)));
+
+-- A message without its role, as its event has it: in the attributes, or in the body of a log record.
+CREATE MACRO event_message(role, said) AS json_merge_patch(
+    json_object('role', role),
+    CASE
+        WHEN said['@body'] IS NULL THEN event_fields(said)
+        WHEN json_type(json_or_text(said['@body'])) = 'OBJECT' THEN json_or_text(said['@body'])
+        ELSE json_object('content', said['@body'])
+    END
+);
+
+CREATE MACRO said_in_events(events) AS TABLE
+WITH messages AS (
+    SELECT
+        span, time, place,
+        CASE WHEN name = 'gen_ai.choice' THEN 'output' ELSE 'input' END AS side,
+        event_message(
+            CASE WHEN name = 'gen_ai.choice' THEN 'assistant' ELSE split_part(name, '.', 2) END, said
+        ) AS message
+    FROM query_table(events)
+    WHERE name LIKE 'gen_ai.%.message' OR name = 'gen_ai.choice'
+)
+SELECT span, '@events.' || side AS key, '[' || string_agg(CAST(message AS VARCHAR), ',' ORDER BY time, place) || ']' AS value
+FROM messages
+GROUP BY span, side
+UNION ALL
+SELECT span, '@events.prompt', coalesce(said['gen_ai.prompt'], said['@body'])
+FROM query_table(events)
+WHERE name = 'gen_ai.content.prompt'
+UNION ALL
+SELECT span, '@events.completion', coalesce(said['gen_ai.completion'], said['@body'])
+FROM query_table(events)
+WHERE name = 'gen_ai.content.completion'
+UNION ALL
+SELECT span, '@' || name, coalesce(said['input'], said['response'], said['output'])
+FROM query_table(events)
+WHERE name IN ('data.input', 'data.output')
+UNION ALL
+SELECT span, CASE WHEN name = 'metadata' THEN '@metadata.' || entry.key ELSE entry.key END, entry.value
+FROM (
+    SELECT span, name, unnest(map_entries(said)) AS entry
+    FROM query_table(events)
+    WHERE name IN ('metadata', 'gen_ai.client.inference.operation.details')
+) AS details;

@@ -1,0 +1,120 @@
+"""What a span says in its events counts as if it stood among its attributes."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+CALLED = {"type": "tool_call", "id": "c1", "name": "search", "arguments": {"q": "x"}}
+ASKED = [
+    {"role": "system", "parts": [{"type": "text", "content": "Be kind."}]},
+    {"role": "user", "parts": [{"type": "text", "content": "Hi"}]},
+    {"role": "assistant", "parts": [CALLED]},
+    {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "found"}]},
+]
+ANSWERED = [{"role": "assistant", "parts": [{"type": "text", "content": "Well."}], "finish_reason": "stop"}]
+FUNCTION = {"id": "c1", "type": "function", "function": {"name": "search", "arguments": '{"q": "x"}'}}
+DETAILS = "gen_ai.client.inference.operation.details"
+VENDORS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "conventions to v1.36": [
+        ("gen_ai.system.message", {"content": "Be kind."}),
+        ("gen_ai.user.message", {"content": "Hi", "role": "user"}),
+        ("gen_ai.assistant.message", {"tool_calls": json.dumps([FUNCTION])}),
+        ("gen_ai.tool.message", {"content": "found", "id": "c1"}),
+        (
+            "gen_ai.choice",
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": '{"role": "assistant", "content": "Well."}',
+            },
+        ),
+    ],
+    "strands": [
+        ("gen_ai.system.message", {"content": '[{"text": "Be kind."}]'}),
+        ("gen_ai.user.message", {"content": '[{"text": "Hi"}]'}),
+        (
+            "gen_ai.assistant.message",
+            {"content": '[{"toolUse": {"toolUseId": "c1", "name": "search", "input": {"q": "x"}}}]'},
+        ),
+        (
+            "gen_ai.tool.message",
+            {
+                "content": '[{"toolResult": {"toolUseId": "c1", "status": "success", '
+                '"content": [{"text": "found"}]}}]'
+            },
+        ),
+        ("gen_ai.choice", {"finish_reason": "stop", "message": '[{"text": "Well."}]'}),
+    ],
+    "conventions before v1.27": [
+        (
+            "gen_ai.content.prompt",
+            {
+                "gen_ai.prompt": json.dumps(
+                    [
+                        {"role": "system", "content": "Be kind."},
+                        {"role": "user", "content": "Hi"},
+                        {"role": "assistant", "content": None, "tool_calls": [FUNCTION]},
+                        {"role": "tool", "content": "found", "tool_call_id": "c1"},
+                    ]
+                )
+            },
+        ),
+        (
+            "gen_ai.content.completion",
+            {"gen_ai.completion": '[{"role": "assistant", "content": "Well.", "finish_reason": "stop"}]'},
+        ),
+    ],
+    "details": [
+        (DETAILS, {"gen_ai.input.messages": json.dumps(ASKED), "gen_ai.output.messages": ANSWERED}),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def database(open_database: Callable[..., Any]) -> Any:
+    return open_database()
+
+
+@pytest.fixture
+def stored(database: Any, otlp: Any) -> Callable[..., dict[str, Any]]:
+    """Send one span with these events and return its row of ``spans``."""
+
+    def send(events: list[tuple[str, dict[str, Any]]], attributes: dict[str, Any]) -> dict[str, Any]:
+        start = otlp.noon + database.row("SELECT count(*) AS n FROM spans")["n"]
+        made = [
+            Span.Event(name=name, time_unix_nano=i, attributes=otlp.key_values(said))
+            for i, (name, said) in enumerate(events)
+        ]
+        database.insert(otlp.request(otlp.span(attributes=attributes, start=start, events=made)))
+        return database.row(f"SELECT * FROM spans WHERE start_unix_nano = {start}")
+
+    return send
+
+
+CHAT = {"gen_ai.operation.name": "chat", "gen_ai.system": "openai"}
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_messages_in_events_are_the_spans(stored: Any, vendor: str) -> None:
+    row = stored(VENDORS[vendor], CHAT)
+    assert json.loads(row["input_messages"]) == ASKED
+    assert json.loads(row["output_messages"]) == ANSWERED
+    assert row["prompt_version"].startswith("text-"), "what the system message says is the prompt"
+
+
+def test_the_span_itself_is_believed_before_its_events(stored: Any) -> None:
+    said = {"gen_ai.usage.input_tokens": 99, "gen_ai.usage.output_tokens": 5}
+    own = {"gen_ai.usage.input_tokens": 10}
+    row = stored([(DETAILS, said)], CHAT | own)
+    assert (row["input_tokens"], row["output_tokens"]) == (10, 5)
+    assert dict(row["attributes"]).keys() == (CHAT | own).keys(), "kept as they came"
+
+
+@pytest.mark.parametrize("nonsense", ["", "{", "[", "null", "[1]", '{"role": 1}', "\0", "[" * 500])
+def test_an_event_that_cannot_be_read_spoils_nothing(stored: Any, nonsense: str) -> None:
+    events = [(name, dict.fromkeys(said, nonsense)) for events in VENDORS.values() for name, said in events]
+    row = stored(events, CHAT | {"gen_ai.response.id": "r"})
+    assert row["response_id"] == "r"
