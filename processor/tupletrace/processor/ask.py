@@ -7,18 +7,20 @@ import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+import duckdb
 import pyarrow as pa
 
 from tupletrace.processor import index, query
-from tupletrace.processor.database import StoreError
-from tupletrace.processor.journal import journal_folder
+from tupletrace.processor.database import StoreError, needs_reconnect
+from tupletrace.processor.journal import first_seq, journal_folder
 from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
 from tupletrace.processor.store import Store
 
 _TIMEOUT_S: Final = query.MAX_SECONDS + 10
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_T = TypeVar("_T")
 Ask = Callable[[str], pa.Table]
 
 
@@ -29,7 +31,7 @@ def database(path: Path) -> Generator[Ask]:
     Raises:
         StoreError: there is no such database, or it cannot be opened.
     """
-    if not path.exists():
+    if not path.exists() and first_seq(journal_folder(path)) is None:
         raise StoreError(f"there is no database at {path}: start `tupletrace serve`, or name another --db")
     try:
         lock = DatabaseLock(path)
@@ -40,12 +42,29 @@ def database(path: Path) -> Generator[Ask]:
         return
     with lock:
         store = Store(path)
-        try:
+
+        def caught_up() -> None:
             # A processor that was killed may have left requests that only the journal has.
             index.catch_up(journal_folder(path), store)
             store.settle(index.QUIET_MS)
+
+        def answer(sql: str) -> pa.Table:
             with store.cursor() as cursor:
-                yield lambda sql: query.run(cursor, sql)
+                return query.run(cursor, sql)
+
+        def healed(step: Callable[[], _T]) -> _T:
+            try:
+                return step()
+            except (duckdb.Error, query.SqlFailed) as error:
+                if not needs_reconnect(error):
+                    raise
+                store.recover(error)
+                caught_up()
+                return step()
+
+        try:
+            healed(caught_up)
+            yield lambda sql: healed(lambda: answer(sql))
         finally:
             store.close()
 

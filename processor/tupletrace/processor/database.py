@@ -1,30 +1,133 @@
 """The DuckDB file: opened, checked that it is ours, and brought up to this version's tables and views."""
 
+import errno
+import logging
 import os
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-SCHEMA_VERSION: Final = 3
+from tupletrace.processor import journal
+
+_logger: Final = logging.getLogger(__name__)
 _SQL: Final = files("tupletrace.processor") / "sql"
+_POLL_S: Final = 0.05
 _MEMORY_SHARE: Final = 0.5
 """Of the machine's (or the cgroup's) memory; the rest: Arrow batches, the journal, the kernel's cache."""
+
+
+_NOT_ITS_CONTENT: Final = tuple(
+    os.strerror(number)
+    for number in (
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.EISDIR,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EIO,
+    )
+)
+"""What the system says when a file cannot be opened whatever is in it."""
 
 
 class StoreError(RuntimeError):
     """The database file cannot be used; the message says why and what to do."""
 
 
+class Unusable(StoreError):
+    """What the file holds is no database of this version: it can be made again from the journal."""
+
+
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
     """Open or create the file and bring its tables and views up.
 
+    A file beside which our journal lies, and which is damaged, newer, half migrated or none of ours, is put
+    aside under another name, never deleted: the journal makes it again.
+
     Raises:
-        StoreError: not a DuckDB file, not ours, or made by a newer tupletrace.
+        StoreError: another process has it, it cannot be read, or it is unusable and there is no journal.
     """
+    try:
+        return _open(path)
+    except Unusable as error:
+        unusable = error
+    # The log alone: what the file itself holds is whole, and says up to which request.
+    if "WAL file" in str(unusable):
+        _put_aside(path, unusable, _log(path))
+        try:
+            return _open(path)
+        except Unusable as error:
+            unusable = error
+    _put_aside(path, unusable, path, _log(path))
+    return _open(path)
+
+
+def reconnect(path: Path, error: Exception) -> duckdb.DuckDBPyConnection:
+    """Open the file again after an error that ended the connection, or that says that the file is damaged.
+
+    The connection is closed already; this waits for the readers that still have a cursor of it.
+    """
+    while _is_open_here(path):
+        time.sleep(_POLL_S)
+    if _says_damaged(error):
+        _put_aside(path, Unusable(f"{path} is damaged: {first_line(error)}"), path, _log(path))
+    return connect(path)
+
+
+def _is_open_here(path: Path) -> bool:
+    try:
+        duckdb.connect(str(path), read_only=True).close()
+    except duckdb.ConnectionException:
+        # DuckDB would hand out the instance that there is, damaged as it is.
+        return True
+    except duckdb.Error:
+        pass
+    return False
+
+
+def needs_reconnect(error: Exception) -> bool:
+    """Say whether nothing more can be done on the connection that gave this error."""
+    return isinstance(error, duckdb.FatalException) or _says_damaged(error)
+
+
+def _says_damaged(error: Exception) -> bool:
+    return "Corrupt database file" in str(error) or "Could not read enough bytes from file" in str(error)
+
+
+def first_line(error: Exception) -> str:
+    """Return what DuckDB says without what it adds on further lines."""
+    return str(error).partition("\n")[0]
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")
+
+
+def _put_aside(path: Path, unusable: Unusable, *damaged: Path) -> None:
+    first = journal.first_seq(journal.journal_folder(path))
+    if first is None:
+        raise StoreError(f"{unusable}; there is no journal beside it to make it again: name another --db")
+    aside = f"{path.name}.quarantined-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    for file in damaged:
+        if file.exists():
+            file.rename(file.with_name(file.name.replace(path.name, aside, 1)))
+    missing = f"; the journal begins at request {first}, what was before is only there" if first > 1 else ""
+    _logger.warning(
+        "%s: kept as %s, and made again from the journal%s", unusable, path.with_name(aside), missing
+    )
+
+
+def _open(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         connection = duckdb.connect(
             str(path),
@@ -41,20 +144,29 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
             },
         )
     except duckdb.Error as error:
-        first_line = str(error).splitlines()[0]
-        raise StoreError(f"{path} cannot be opened as a DuckDB file: {first_line}") from None
+        raise _refused(path, error, "cannot be opened as a DuckDB file") from None
     try:
-        _check_ours(connection, path)
+        found = _checked_version(connection, path)
+        path.chmod(0o600)
+        _create(connection, path, found)
+        # Not in the configuration: DuckDB then refuses the temp_directory beside it.
+        connection.execute(
+            "SET GLOBAL TimeZone = 'UTC'; SET enable_external_access = false; SET lock_configuration = true"
+        )
+    except duckdb.Error as error:
+        connection.close()
+        raise _refused(path, error, "cannot be brought to this version") from None
     except StoreError:
         connection.close()
         raise
-    path.chmod(0o600)
-    _create(connection)
-    # Not in the configuration: DuckDB then refuses the temp_directory beside it.
-    connection.execute(
-        "SET GLOBAL TimeZone = 'UTC'; SET enable_external_access = false; SET lock_configuration = true"
-    )
     return connection
+
+
+def _refused(path: Path, error: duckdb.Error, what: str) -> StoreError:
+    said = first_line(error)
+    system = isinstance(error, duckdb.OutOfMemoryException | duckdb.ConnectionException)
+    system = system or "lock on file" in said or any(reason in said for reason in _NOT_ITS_CONTENT)
+    return (StoreError if system or path.is_dir() else Unusable)(f"{path} {what}: {said}")
 
 
 def statement(name: str) -> str:
@@ -87,34 +199,75 @@ def _memory_limit() -> str:
     return f"{int(total * _MEMORY_SHARE) // 2**20}MiB"
 
 
-def _check_ours(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def _checked_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int | None:
+    """Return which version of our schema the file has, None for an empty one."""
     if not connection.execute(
         "SELECT 1 FROM duckdb_tables() UNION ALL SELECT 1 FROM duckdb_views() WHERE NOT internal"
     ).fetchall():
-        return
+        return None
+    asked = "SELECT max(value) FROM meta WHERE key = 'schema_version'"
     try:
-        ((found,),) = connection.execute(
-            "SELECT max(value) FROM meta WHERE key = 'schema_version'"
-        ).fetchall()
-    except duckdb.Error:
+        ((found,),) = connection.execute(asked).fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException):
         found = None
     if found is None:
-        raise StoreError(
-            f"{path} is a DuckDB file of something else (no tupletrace tables); name another --db"
+        raise Unusable(f"{path} is a DuckDB file of something else (no tupletrace tables)")
+    if not _OLDEST_VERSION <= found <= SCHEMA_VERSION:
+        raise Unusable(
+            f"{path} has schema version {found}, this tupletrace knows "
+            f"{_OLDEST_VERSION} to {SCHEMA_VERSION}: another version of tupletrace made it"
         )
-    if found != SCHEMA_VERSION:
-        raise StoreError(
-            f"{path} has schema version {found}, this tupletrace knows {SCHEMA_VERSION}: "
-            "upgrade tupletrace, or name another --db"
-        )
+    return found
 
 
-def _create(connection: duckdb.DuckDBPyConnection) -> None:
+def _create(connection: duckdb.DuckDBPyConnection, path: Path, found: int | None) -> None:
+    older = found is not None and found < SCHEMA_VERSION
     with transaction(connection):
+        if older:
+            _migrate(connection, found)
+        if found is not None:
+            _check_tables(connection, path)
         for folder in ("schema", "views"):
             for name in statement_names(folder):
                 connection.execute(statement(f"{folder}/{name}"))
-        if not connection.execute("SELECT 1 FROM meta WHERE key = 'schema_version'").fetchall():
+        if found is None:
             connection.execute(
                 "INSERT INTO meta VALUES ('schema_version', ?), ('journal_seq', 0)", [SCHEMA_VERSION]
             )
+        if older:
+            connection.execute(statement("statements/open_every_trace"))
+            _logger.info("%s brought from schema version %d to %d", path, found, SCHEMA_VERSION)
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, found: int) -> None:
+    # What is derived is made anew: views of the past may read what a migration takes away.
+    for (drop,) in connection.execute(statement("statements/drop_derived")).fetchall():
+        connection.execute(drop)
+    for name in statement_names("migrations"):
+        if _reaches(name) > found:
+            connection.execute(statement(f"migrations/{name}"))
+    for name in statement_names("schema"):
+        connection.execute(statement(f"schema/{name}"))
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", [SCHEMA_VERSION])
+
+
+def _check_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Compare with tables made afresh: a file may say a version and have been changed by somebody else."""
+    asked = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE table_name IN " + str(
+        tuple(statement_names("schema"))
+    )
+    with duckdb.connect(":memory:") as fresh:
+        for name in statement_names("schema"):
+            fresh.execute(statement(f"schema/{name}"))
+        missing = set(fresh.execute(asked).fetchall()) - set(connection.execute(asked).fetchall())
+    if missing:
+        table, column, _ = min(missing)
+        raise Unusable(f"{path} is not of schema version {SCHEMA_VERSION}: {table}.{column} is not as it is")
+
+
+def _reaches(migration: str) -> int:
+    return int(migration.partition("_")[0])
+
+
+SCHEMA_VERSION: Final = _reaches(statement_names("migrations")[-1])
+_OLDEST_VERSION: Final = _reaches(statement_names("migrations")[0]) - 1

@@ -8,6 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from tupletrace.processor import decode, journal, wire
+from tupletrace.processor.database import needs_reconnect
 from tupletrace.processor.journal import Request
 from tupletrace.processor.normalise import canonical
 from tupletrace.processor.store import Store
@@ -41,9 +42,15 @@ class Indexer:
         """Start following ``folder``."""
         self._folder, self._store = folder, store
         self._woken, self._stopping = threading.Event(), threading.Event()
-        self._failed = False
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="tupletrace-indexer", daemon=True)
         self._thread.start()
+
+    def failed(self, error: Exception) -> None:
+        """Say that reading the database gave this error."""
+        if needs_reconnect(error):
+            self._failure = error
+            self._woken.set()
 
     def wake(self) -> None:
         """Say that the journal has grown."""
@@ -66,14 +73,16 @@ class Indexer:
 
     def _step(self) -> None:
         try:
-            if self._woken.is_set() or self._failed:
+            if self._failure is not None and needs_reconnect(self._failure):
+                self._store.recover(self._failure)
+            if self._woken.is_set() or self._failure is not None:
                 self._woken.clear()
                 catch_up(self._folder, self._store)
             self._store.settle(QUIET_MS)
-        except Exception:
+        except Exception as error:
             # The journal keeps everything: say so once, and try again at the next tick.
-            if not self._failed:
+            if self._failure is None:
                 _logger.exception("indexing failed; nothing is lost, it is tried again")
-            self._failed = True
+            self._failure = error
         else:
-            self._failed = False
+            self._failure = None

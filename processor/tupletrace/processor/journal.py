@@ -142,6 +142,16 @@ def journal_folder(database: Path) -> Path:
     return database.with_name(database.name + ".journal")
 
 
+def first_seq(folder: Path) -> int | None:
+    """Return the lowest sequence number in the journal, None if it holds no request."""
+    for file in sorted(folder.glob("*.sqlite")):
+        with _existing(file) as connection:
+            (lowest,) = connection.execute("SELECT min(seq) FROM requests").fetchone()
+            if lowest is not None:
+                return int(lowest)
+    return None
+
+
 def last_seq(folder: Path) -> int:
     """Return the highest sequence number in the journal, 0 for an empty one."""
     for file in sorted(folder.glob("*.sqlite"), reverse=True):

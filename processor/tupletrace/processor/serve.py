@@ -5,6 +5,8 @@ import threading
 from pathlib import Path
 from types import FrameType
 
+import pyarrow as pa
+
 from tupletrace.processor import index, query
 from tupletrace.processor.grpc_server import GrpcServer
 from tupletrace.processor.http_server import HttpServer
@@ -52,9 +54,17 @@ def _run(
 ) -> None:
     queries = query.Queries(store.cursor)
     indexer = index.Indexer(journal_folder(database), store)
+
+    def answer(sql: str, parameters: query.Parameters) -> pa.Table:
+        try:
+            return queries.run(sql, parameters)
+        except query.SqlFailed as error:
+            indexer.failed(error)
+            raise
+
     try:
         receiver = Receiver(journal, indexer.wake)
-        http_server = HttpServer(receiver, queries.run, *http)
+        http_server = HttpServer(receiver, answer, *http)
         try:
             grpc_server = GrpcServer(receiver, *grpc)
             lock.announce(http_server.address)

@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 
 from tupletrace.processor import prices
-from tupletrace.processor.database import connect, statement, transaction
+from tupletrace.processor.database import connect, needs_reconnect, reconnect, statement, transaction
 
 
 class Store:
@@ -19,7 +19,26 @@ class Store:
         Raises:
             StoreError: not a DuckDB file, not ours, or made by a newer tupletrace.
         """
+        self._path = path
         self._connection = connect(path)
+        try:
+            self._opened()
+        except duckdb.Error as error:
+            self.recover(error)
+
+    def recover(self, error: Exception) -> None:
+        """Open the file again after an error that ended the connection; what is damaged is made anew.
+
+        Raises:
+            Exception: the error itself, if opening it again is no remedy.
+        """
+        if not needs_reconnect(error):
+            raise error
+        self._connection.close()
+        self._connection = reconnect(self._path, error)
+        self._opened()
+
+    def _opened(self) -> None:
         self._priced: set[prices.Model] = set()
         self._unsettled = True
         self._refresh_prices()

@@ -1,0 +1,2 @@
+-- Why a prompt has no version.
+ALTER TABLE spans ADD COLUMN prompt_reason VARCHAR;
