@@ -8,6 +8,7 @@ from opentelemetry.util.genai.handler import TelemetryHandler
 
 from tupletrace.instrumentors.base import Instrumentor, Patches
 
+_GOING_ON = ("poll", "submit_tool_outputs", "submit_tool_outputs_and_poll")
 PATCHED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("openai.resources.chat.completions", "Completions", ("create", "parse"), "chat"),
     ("openai.resources.beta.chat.completions", "Completions", ("parse",), "chat"),
@@ -24,12 +25,16 @@ PATCHED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("openai.resources.moderations", "Moderations", ("create",), "moderations"),
     ("openai.resources.batches", "Batches", ("create",), "batches"),
     ("openai.resources.vector_stores.vector_stores", "VectorStores", ("search",), "search"),
-    ("openai.resources.beta.threads.runs.runs", "Runs", ("create",), "runs"),
-    ("openai.resources.beta.threads.threads", "Threads", ("create_and_run",), "runs"),
+    ("openai.resources.beta.threads.runs.runs", "Runs", ("create", "create_and_poll"), "runs"),
+    ("openai.resources.beta.threads.runs.runs", "Runs", _GOING_ON, "runs going on"),
+    ("openai.resources.beta.threads.runs.runs", "Runs", ("stream", "create_and_stream"), "streamed runs"),
+    ("openai.resources.beta.threads.runs.runs", "Runs", ("submit_tool_outputs_stream",), "streamed runs"),
+    ("openai.resources.beta.threads.threads", "Threads", ("create_and_run", "create_and_run_poll"), "runs"),
+    ("openai.resources.beta.threads.threads", "Threads", ("create_and_run_stream",), "streamed runs"),
 )
 """Module, class (its ``Async`` twin likewise), methods and name of the endpoint.
 
-The ``stream()`` helpers go through ``create``; ``parse`` posts on its own.
+The ``stream()`` helpers of completions and responses go through ``create``; ``parse`` posts on its own.
 """
 
 
@@ -56,13 +61,21 @@ def _patch(
     endpoint: str,
 ) -> None:
     # Here, not above: this package is imported where openai may be absent, or present and never used.
-    from tupletrace.instrumentors.openai import calls
+    from tupletrace.instrumentors.openai import calls, managers
+    from tupletrace.instrumentors.openai.deprecations import warning_first
     from tupletrace.instrumentors.openai.endpoints import ENDPOINTS
 
-    asynchronous = calls.paginated if endpoint == "search" else calls.asynchronous
-    for method in methods:
-        patches.wrap(module, f"{resource}.{method}", calls.synchronous(telemetry, ENDPOINTS[endpoint]))
-        patches.wrap(module, f"Async{resource}.{method}", asynchronous(telemetry, ENDPOINTS[endpoint]))
+    synchronous, asynchronous = calls.synchronous, calls.asynchronous
+    if endpoint == "search":
+        asynchronous = calls.paginated
+    elif endpoint == "streamed runs":
+        synchronous, asynchronous = managers.synchronous, managers.asynchronous
+    for prefix, watched in (("", synchronous), ("Async", asynchronous)):
+        wrapper = watched(telemetry, ENDPOINTS[endpoint])
+        if ENDPOINTS[endpoint].deprecated:
+            wrapper = warning_first(wrapper)
+        for method in methods:
+            patches.wrap(module, f"{prefix}{resource}.{method}", wrapper)
 
 
 def _patch_retries(patches: Patches) -> None:

@@ -1,7 +1,7 @@
 """What is particular to each endpoint of the API; a new one is a row here and a row in ``PATCHED``."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from opentelemetry.util.genai.handler import TelemetryHandler
@@ -74,9 +74,11 @@ class Endpoint:
     """Whether a model follows instructions in it."""
     binary: bool = False
     """Whether its answer is a file, which says nothing to us."""
+    deprecated: bool = False
+    """Whether the client warns of its methods."""
 
 
-ENDPOINTS: Final[Mapping[str, Endpoint]] = {
+ENDPOINTS: Final[dict[str, Endpoint]] = {
     "chat": Endpoint(
         "chat",
         describe_inference,
@@ -146,5 +148,8 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
         static_texts=responses_texts,
         error=run_error,
         positional="thread_id",
+        deprecated=True,
     ),
 }
+ENDPOINTS["runs going on"] = replace(ENDPOINTS["runs"], positional="run_id")
+ENDPOINTS["streamed runs"] = ENDPOINTS["runs"]
