@@ -11,14 +11,6 @@ from tupletrace.instrumentors.openai.fields import field, items, number, text
 from tupletrace.semconv import names
 
 Params = Mapping[str, Any]
-_NUMBERS: Final[Mapping[str, Callable[[float], float]]] = {
-    "temperature": float,
-    "top_p": float,
-    "frequency_penalty": float,
-    "presence_penalty": float,
-    "top_k": int,
-    "seed": int,
-}
 FORMATS: Final = ("modalities", "response_format", "text_format", "text")
 """Parameters that may ask for another output than text."""
 _MAX_TOKENS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
@@ -37,22 +29,14 @@ def sent(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe_inference(invocation: InferenceInvocation, params: Params) -> None:
     """Set the request's facts of chat completions, responses and legacy completions."""
-    for name in params.keys() & _NUMBERS.keys():
-        value = number(params[name])
-        if value is not None:
-            setattr(invocation, name, _NUMBERS[name](value))
+    for name in params:
+        if (known := _FACTS.get(name)) is not None:
+            fact, read = known
+            if (value := read(params[name])) is not None:
+                setattr(invocation, fact, value)
     if not params.keys().isdisjoint(_MAX_TOKENS):
-        limits = (number(params.get(name)) for name in _MAX_TOKENS)
-        invocation.max_tokens = next((int(limit) for limit in limits if limit is not None), None)
-    if "stop" in params:
-        invocation.stop_sequences = _stop_sequences(params["stop"])
-    choices = number(params.get("n"))
-    if choices is not None and choices != 1:
-        invocation.request_choice_count = int(choices)
-    if params.get("stream") is True:
-        invocation.request_stream = True
-    invocation.reasoning_level = text(params.get("reasoning_effort") or field(params, "reasoning", "effort"))
-    invocation.previous_response_id = text(params.get("previous_response_id"))
+        limits = (_integer(params.get(name)) for name in _MAX_TOKENS)
+        invocation.max_tokens = next((limit for limit in limits if limit is not None), None)
     if not params.keys().isdisjoint(FORMATS):
         invocation.output_type = _output_type(params)
     tier = text(params.get("service_tier"))
@@ -79,6 +63,18 @@ def _stop_sequences(stop: Any) -> list[str] | None:
     return sequences or None
 
 
+def _float(value: Any) -> float | None:
+    return None if (said := number(value)) is None else float(said)
+
+
+def _integer(value: Any) -> int | None:
+    return None if (said := number(value)) is None else int(said)
+
+
+def _choices(value: Any) -> int | None:
+    return None if (said := _integer(value)) == 1 else said
+
+
 def _output_type(params: Params) -> str | None:
     if "audio" in items(params.get("modalities")):
         return "speech"
@@ -87,3 +83,20 @@ def _output_type(params: Params) -> str | None:
         return "json"
     kind = text(wanted) or text(field(wanted, "type"))
     return "json" if kind in ("json_object", "json_schema") else kind
+
+
+_FACTS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+    "temperature": ("temperature", _float),
+    "top_p": ("top_p", _float),
+    "frequency_penalty": ("frequency_penalty", _float),
+    "presence_penalty": ("presence_penalty", _float),
+    "top_k": ("top_k", _integer),
+    "seed": ("seed", _integer),
+    "n": ("request_choice_count", _choices),
+    "stop": ("stop_sequences", _stop_sequences),
+    "stream": ("request_stream", lambda said: said is True or None),
+    "reasoning": ("reasoning_level", lambda said: text(field(said, "effort"))),
+    "reasoning_effort": ("reasoning_level", text),
+    "previous_response_id": ("previous_response_id", text),
+}
+"""The invocation's facts by the parameter that says them, and how they are read from it."""
