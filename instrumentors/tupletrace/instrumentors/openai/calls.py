@@ -4,7 +4,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Token
 from typing import Any, Final
 
-from openai import APIStatusError, AsyncStream, BaseModel, Stream
+# A client of 1.x imports its resources, which we patch then, before it exports these.
+from openai._exceptions import APIStatusError
+from openai._models import BaseModel
+from openai._streaming import AsyncStream, Stream
 from opentelemetry.context import Context, attach, detach, get_value
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from openai import BaseModel
+from openai._models import BaseModel
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from openai import BaseModel
+from openai._models import BaseModel
 from opentelemetry.util.genai.types import (
     CompactionPart,
     MessagePart,
