@@ -72,6 +72,8 @@ TOOLS_VERSION: Final = "tupletrace.tools.version"
 ROUTE: Final = "tupletrace.route"
 TAGS: Final = "tupletrace.tags"
 """What the program calls its traces by (string[])."""
+BATCH_REQUEST_ID: Final = "tupletrace.batch.request.id"
+"""On an inference that a batch made: id of the request in it. When and how long it ran is not known."""
 GRAPH_NODE: Final = "tupletrace.graph.node"
 """Name of the LangGraph node or LlamaIndex workflow step."""
 

@@ -50,6 +50,7 @@ class OpenAIInstrumentor(Instrumentor):
                 module, partial(_patch, patches, telemetry, module, resource, methods, endpoint)
             )
         patches.when_imported("openai._base_client", partial(_patch_retries, patches))
+        patches.when_imported("openai.resources.files", partial(_patch_files, patches, telemetry))
 
 
 def _patch(
@@ -82,6 +83,13 @@ def _patch_retries(patches: Patches) -> None:
     from tupletrace.instrumentors.openai.retries import patch_retries
 
     patch_retries(patches)
+
+
+def _patch_files(patches: Patches, telemetry: TelemetryHandler) -> None:
+    from tupletrace.instrumentors.openai import batches
+
+    patches.wrap("openai.resources.files", "Files.content", batches.synchronous(telemetry))
+    patches.wrap("openai.resources.files", "AsyncFiles.content", batches.asynchronous(telemetry))
 
 
 __all__ = ["OpenAIInstrumentor"]
