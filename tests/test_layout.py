@@ -33,7 +33,7 @@ FLOW = [
     ["sources"],
     ["conversation", "events", "identity"],
     ["normalise"],
-    ["prices", "database"],
+    ["prices", "database", "seen"],
     ["store"],
     ["index"],
     ["listen", "lock", "query", "grpc_server", "http_server"],

@@ -1,13 +1,23 @@
 """The DuckDB file: an index of the journal, made by the SQL files beside this module."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
 from tupletrace.processor import prices
 from tupletrace.processor.database import connect, needs_reconnect, reconnect, statement, transaction
+from tupletrace.processor.seen import Hashes, SeenTraces
+
+pc: Any = pyarrow.compute
+"""Untyped: its functions are made when it is imported."""
+
+_EVALUATION: Final = "gen_ai.evaluation.result"
 
 
 class Store:
@@ -41,38 +51,64 @@ class Store:
     def _opened(self) -> None:
         self._priced: set[prices.Model] = set()
         self._unsettled = True
+        known = self._connection.execute(
+            "SELECT hash(trace_id) AS trace, first_seq FROM (SELECT trace_id, first_seq FROM settled_traces "
+            "UNION ALL SELECT trace_id, first_seq FROM open_traces)"
+        ).fetchnumpy()
+        self._seen = SeenTraces(np.asarray(known["trace"]), np.asarray(known["first_seq"]))
         self._refresh_prices()
 
     @property
     def journal_seq(self) -> int:
         """The last journalled request that is indexed here."""
-        ((seq,),) = self._rows("SELECT max(value) FROM meta WHERE key = 'journal_seq'")
+        ((seq,),) = self._rows("SELECT indexed_seq()")
         return int(seq)
 
     def insert(self, batch: pa.Table, journal_seq: int) -> None:
-        """Store normalised spans and the journal position they reach, in one transaction."""
-        met = set[prices.Model]()
+        """Store normalised spans and the journal position they reach, in one transaction.
+
+        ``batch`` is in the order of its ``journal_seq``, which is above that of every batch before.
+        """
         with transaction(self._connection) as connection:
-            if batch.num_rows:
-                self._unsettled = True
-                connection.register("batch", batch)
-                connection.execute(statement("statements/insert_spans"))
-                connection.execute(statement("statements/insert_evaluations"))
-                connection.execute(statement("statements/reopen_traces"))
-                met = self._price(connection)
-                connection.unregister("batch")
+            seen, met = self._insert(batch) if batch.num_rows else (None, set[prices.Model]())
             connection.execute("UPDATE meta SET value = ? WHERE key = 'journal_seq'", [journal_seq])
         self._priced |= met
+        if seen:
+            self._unsettled = True
+            self._seen.add(*seen)
+
+    def _insert(self, batch: pa.Table) -> tuple[tuple[Hashes, int] | None, set[prices.Model]]:
+        connection = self._connection
+        with self._registered(batch):
+            hashed = connection.execute(
+                "SELECT hash(trace_id) AS trace, hash(trace_id, span_id, start_unix_nano) AS span FROM batch"
+            ).fetchnumpy()
+            traces = np.unique(np.asarray(hashed["trace"]))
+            since = self._seen.since(traces)
+            if since is not None or len(np.unique(np.asarray(hashed["span"]))) < batch.num_rows:
+                fresh = connection.execute(statement("statements/fresh_spans"), {"since": since})
+                batch = batch.take(pa.array(fresh.fetchnumpy()["place"]))
+        if not batch.num_rows:
+            return None, set()
+        with self._registered(batch):
+            self._run("insert_spans")
+            if _EVALUATION in _event_names(batch):
+                self._run("insert_evaluations")
+            self._run("open_traces")
+            self._run("reopen_traces", since=since)
+            if self._rows("SELECT 1 FROM reopened LIMIT 1"):
+                self._run("delete_rollups")
+            met = self._price(connection)
+        return (traces, int(pc.min(batch.column("journal_seq")).as_py())), met
 
     def settle(self, quiet_ms: int) -> None:
         """Write the rollups of traces that received nothing for ``quiet_ms``."""
         if not self._unsettled:
             return
-        with transaction(self._connection) as connection:
-            settling, *following = statement("statements/settle_traces").split(";\n\n")
-            connection.execute(settling, {"quiet_ms": quiet_ms})
+        with transaction(self._connection):
+            self._run("quiet_traces", quiet_ms=quiet_ms)
             if self._rows("SELECT 1 FROM quiet LIMIT 1"):
-                connection.execute(";\n\n".join(following))
+                self._run("settle_traces")
         self._unsettled = bool(self._rows("SELECT 1 FROM open_traces LIMIT 1"))
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -118,8 +154,28 @@ class Store:
             connection.execute("DELETE FROM price_book")
             _add_prices(connection, set(known))
 
+    @contextmanager
+    def _registered(self, batch: pa.Table) -> Generator[None]:
+        self._connection.register("batch", batch)
+        try:
+            yield
+        finally:
+            self._connection.unregister("batch")
+
+    def _run(self, name: str, **values: Any) -> None:
+        """Execute each statement of a file, with those of the values that it names."""
+        for one in statement(f"statements/{name}").split(";\n\n"):
+            self._connection.execute(
+                one, {key: said for key, said in values.items() if f"${key}" in one} or None
+            )
+
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql).fetchall()
+
+
+def _event_names(batch: pa.Table) -> set[str]:
+    events = pc.list_flatten(batch.column("events"))
+    return set(pc.unique(pc.struct_field(events, "name")).to_pylist())
 
 
 def _add_prices(connection: duckdb.DuckDBPyConnection, models: set[prices.Model]) -> None:

@@ -5,5 +5,6 @@ CREATE TABLE IF NOT EXISTS settled_layers (
     name VARCHAR,
     version VARCHAR,
     provenance VARCHAR,
-    reason VARCHAR
+    reason VARCHAR,
+    settled_seq BIGINT
 );

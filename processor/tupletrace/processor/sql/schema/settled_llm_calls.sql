@@ -47,5 +47,7 @@ CREATE TABLE IF NOT EXISTS settled_llm_calls (
     usage_status VARCHAR,
     reported_cost_usd DECIMAL(24, 12),
     workflow_name VARCHAR,
-    tags VARCHAR[]
+    tags VARCHAR[],
+    is_root BOOLEAN,
+    settled_seq BIGINT
 );

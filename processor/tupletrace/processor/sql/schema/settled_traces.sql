@@ -1,4 +1,4 @@
--- `live_traces` of settled traces.
+-- `live_traces` of settled traces; settled_seq: the journal's last indexed request when they settled, ascending.
 CREATE TABLE IF NOT EXISTS settled_traces (
     trace_id VARCHAR,
     day DATE,
@@ -15,5 +15,7 @@ CREATE TABLE IF NOT EXISTS settled_traces (
     tools_state VARCHAR,
     evaluator_state VARCHAR,
     covered BOOLEAN,
-    has_root BOOLEAN
+    has_root BOOLEAN,
+    first_seq BIGINT,
+    settled_seq BIGINT
 );

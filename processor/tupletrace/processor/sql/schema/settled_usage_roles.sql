@@ -5,5 +5,6 @@ CREATE TABLE IF NOT EXISTS settled_usage_roles (
     start_unix_nano BIGINT,
     usage_role VARCHAR,
     duplicate_of VARCHAR,
-    duplicate_of_trace_id VARCHAR
+    duplicate_of_trace_id VARCHAR,
+    settled_seq BIGINT
 );

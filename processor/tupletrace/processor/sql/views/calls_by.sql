@@ -1,6 +1,6 @@
--- LLM calls of open traces, each counted once, with tokens in disjoint buckets. What the counted span does not
+-- LLM calls of the traces of `members`, each counted once, with tokens in disjoint buckets. What the counted span does not
 -- say is filled from the spans that describe the same call.
-CREATE OR REPLACE MACRO calls_by(roles) AS TABLE
+CREATE OR REPLACE MACRO calls_by(members, roles) AS TABLE
 WITH roles AS MATERIALIZED (
     SELECT * FROM query_table(roles) WHERE usage_role = 'leaf' OR duplicate_of IS NOT NULL
 ),
@@ -16,7 +16,7 @@ described AS (
             'provenance': calls.prompt_provenance
         } AS prompt
     FROM roles
-    JOIN live_call_spans AS calls
+    JOIN call_spans_of(members) AS calls
         ON calls.trace_id = roles.trace_id
         AND calls.span_id = roles.span_id
         AND calls.start_unix_nano = roles.start_unix_nano
@@ -32,7 +32,7 @@ renders AS (
         ) AS prompt,
         count(*) AS templates
     FROM described
-    JOIN spans AS run
+    JOIN query_table(members) AS run
         ON run.trace_id = described.trace_id
         AND run.day = described.day
         AND run.parent_span_id = described.parent_span_id
@@ -94,6 +94,7 @@ filled AS (
             OR coalesce(starts_with(others.answered.revision, calls.response_model), FALSE) AS names_more,
         calls.trace_id,
         calls.span_id,
+        calls.parent_span_id IS NULL AS is_root,
         calls.service_name,
         calls.start_time,
         calls.duration_ns,
@@ -245,5 +246,6 @@ SELECT
     END AS usage_status,
     reported_cost_usd,
     workflow_name,
-    tags
+    tags,
+    is_root
 FROM judged;

@@ -1,5 +1,5 @@
--- Which model, prompt, retriever, tools and evaluator took part in each open trace, and how we know.
-CREATE OR REPLACE MACRO layers_of(llm_calls_of_traces) AS TABLE
+-- Which model, prompt, retriever, tools and evaluator took part in each trace of `members`, and how we know.
+CREATE OR REPLACE MACRO layers_of(members, llm_calls_of_traces) AS TABLE
 WITH calls AS (
     SELECT
         trace_id, operation_name, request_model, response_model, model_revision, prompt_name, prompt_version,
@@ -8,10 +8,8 @@ WITH calls AS (
 ),
 retrievals AS (
     SELECT trace_id, operation_name, name, retriever_name, data_source_id, retriever_version
-    FROM spans
+    FROM query_table(members)
     WHERE operation_name IN ('retrieval', 'execute_tool')
-      AND trace_id IN (SELECT trace_id FROM open_traces)
-      AND day >= (SELECT min(first_day) FROM open_traces)
 )
 SELECT DISTINCT
     trace_id,
@@ -63,4 +61,4 @@ SELECT DISTINCT
     CASE WHEN evaluator_version IS NULL THEN 'missing' ELSE 'declared' END,
     CASE WHEN evaluator_version IS NULL THEN 'the evaluation does not say its evaluator''s version' END
 FROM evaluations
-WHERE trace_id IN (SELECT trace_id FROM open_traces);
+WHERE trace_id IN (SELECT trace_id FROM query_table(members));

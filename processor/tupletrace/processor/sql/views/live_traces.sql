@@ -1,3 +1,5 @@
 -- One row an open trace.
 CREATE OR REPLACE VIEW live_traces AS
-FROM traces_with('live_layers');
+WITH open_spans AS MATERIALIZED (FROM live_spans),
+open_layers AS MATERIALIZED (FROM live_layers)
+FROM traces_with('open_spans', 'open_layers');

@@ -1,9 +1,9 @@
 -- Every LLM call once, with its tokens in disjoint buckets and its cost at the price valid when it started.
 CREATE OR REPLACE VIEW llm_calls AS
 WITH calls AS (
-    SELECT * FROM settled_llm_calls
+    SELECT * EXCLUDE (is_root, settled_seq) FROM settled_llm_calls
     UNION ALL BY NAME
-    SELECT * FROM live_llm_calls
+    SELECT * EXCLUDE (is_root) FROM live_llm_calls
 ),
 priced AS (
     SELECT

@@ -1,7 +1,7 @@
 -- One row a trace. `complete`: its root came and it has been quiet; `covered` is NULL where no layer took part.
 CREATE OR REPLACE VIEW traces AS
 WITH rollups AS (
-    SELECT *, has_root AS complete FROM settled_traces
+    SELECT * EXCLUDE (settled_seq), has_root AS complete FROM settled_traces
     UNION ALL
     SELECT *, FALSE AS complete FROM live_traces
 ),

@@ -1,23 +1,17 @@
--- One row an open trace, without its cost. The entry span is the root, or the earliest while no root has come.
-CREATE OR REPLACE MACRO traces_with(layers) AS TABLE
-WITH members AS (
-    SELECT
-        trace_id, span_id, parent_span_id, day, start_time, start_unix_nano, duration_ns, service_name, status_code,
-        name, http_route, route, workflow_name, agent_name
-    FROM spans
-    WHERE trace_id IN (SELECT trace_id FROM open_traces)
-      AND day >= (SELECT min(first_day) FROM open_traces)
+-- One row a trace of `members`, without its cost. The entry span is the root, or the earliest while no root has come.
+CREATE OR REPLACE MACRO traces_with(members, layers) AS TABLE
+WITH rooted AS (
+    SELECT trace_id FROM query_table(members) WHERE parent_span_id IS NULL
 ),
 entries AS (
     SELECT *
     FROM (
         SELECT
-            members.*,
-            row_number() OVER (
-                PARTITION BY trace_id
-                ORDER BY CASE WHEN parent_span_id IS NULL THEN 0 ELSE 1 END, start_unix_nano, span_id
-            ) AS position
-        FROM members
+            *,
+            row_number() OVER (PARTITION BY trace_id ORDER BY start_unix_nano, span_id) AS position
+        FROM query_table(members)
+        WHERE parent_span_id IS NULL
+           OR trace_id NOT IN (SELECT trace_id FROM rooted)
     ) AS ordered
     WHERE position = 1
 ),
@@ -30,8 +24,9 @@ totals AS (
         count(*) AS spans,
         max(route) AS declared_route,
         max(CASE WHEN parent_span_id IS NULL THEN 1 ELSE 0 END) AS roots,
-        max(CASE WHEN status_code = 'ERROR' THEN 1 ELSE 0 END) AS errors
-    FROM members
+        max(CASE WHEN status_code = 'ERROR' THEN 1 ELSE 0 END) AS errors,
+        min(journal_seq) AS first_seq
+    FROM query_table(members)
     GROUP BY trace_id
 ),
 states AS (
@@ -76,7 +71,8 @@ SELECT
     provenance_label(states.tools_severity) AS tools_state,
     provenance_label(states.evaluator_severity) AS evaluator_state,
     states.worst < 3 AS covered,
-    totals.roots = 1 AS has_root
+    totals.roots = 1 AS has_root,
+    totals.first_seq
 FROM totals
 JOIN entries ON entries.trace_id = totals.trace_id
 LEFT JOIN states ON states.trace_id = totals.trace_id;

@@ -1,19 +1,19 @@
--- Two spans of one trace that describe one call: an outer one (a framework's) and an inner one (a client's).
+-- Two spans of one of the `tangled` traces that describe one call: an outer one (a framework's) and an inner one (a client's).
 -- The outer one is an ancestor of the inner one; or another library's span began while it ran, and nothing
 -- contradicts; or it knows no usage (a stream's opening) and another library's, beside it and next, does.
-CREATE OR REPLACE VIEW live_call_pairs AS
+CREATE OR REPLACE MACRO call_pairs_of(members, tangled) AS TABLE
 WITH RECURSIVE parents AS MATERIALIZED (
     SELECT trace_id, span_id, parent_span_id
-    FROM spans
+    FROM query_table(members)
     WHERE parent_span_id IS NOT NULL
-      AND trace_id IN (SELECT trace_id FROM open_traces)
-      AND day >= (SELECT min(first_day) FROM open_traces)
+      AND trace_id IN (SELECT trace_id FROM query_table(tangled))
 ),
 calls AS MATERIALIZED (
     SELECT
         trace_id, span_id, parent_span_id, name, scope_name, start_unix_nano, end_unix_nano, embeds, has_usage,
         request_model, response_model, input_tokens, output_tokens, response_id, status_code, finish
-    FROM live_call_spans
+    FROM call_spans_of(members)
+    WHERE trace_id IN (SELECT trace_id FROM query_table(tangled))
 ),
 ancestors AS (
     SELECT trace_id, span_id, parent_span_id AS ancestor_id, embeds, has_usage, 1 AS distance

@@ -1,0 +1,195 @@
+-- What each span among `members` that tells of tokens is: `leaf` (a call that counts), `duplicate` (the call is
+-- counted by the span `duplicate_of`, perhaps of another trace), `rollup` (a sum over several calls, or an agent's).
+-- Only in `tangled` traces can a call span be anything but a leaf.
+CREATE OR REPLACE MACRO usage_roles_of(members, tangled, lost_parents) AS TABLE
+WITH calls AS MATERIALIZED (
+    SELECT
+        trace_id, span_id, parent_span_id, scope_name, start_unix_nano, has_usage, response_id, finish, journal_seq
+    FROM call_spans_of(members)
+    WHERE trace_id IN (SELECT trace_id FROM query_table(tangled))
+),
+pairs AS MATERIALIZED (SELECT * FROM call_pairs_of(members, tangled)),
+wrappers AS (
+    SELECT trace_id, outer_id AS span_id
+    FROM pairs
+    GROUP BY trace_id, outer_id
+    HAVING bool_or(inner_has_usage) OR NOT bool_or(outer_has_usage)
+),
+dropped AS MATERIALIZED (
+    SELECT trace_id, span_id FROM wrappers
+    UNION
+    SELECT trace_id, inner_id
+    FROM pairs
+    WHERE outer_has_usage
+      AND NOT inner_has_usage
+      AND NOT EXISTS (
+          SELECT 1 FROM wrappers WHERE wrappers.trace_id = pairs.trace_id AND wrappers.span_id = pairs.outer_id
+      )
+),
+told AS MATERIALIZED (
+    SELECT *, count(*) OVER (PARTITION BY trace_id, response_id) AS times
+    FROM calls
+    WHERE response_id IS NOT NULL
+      AND NOT EXISTS (
+          SELECT 1 FROM dropped WHERE dropped.trace_id = calls.trace_id AND dropped.span_id = calls.span_id
+      )
+),
+questions AS (
+    SELECT trace_id, span_id, start_unix_nano, md5(input_messages) AS asked
+    FROM spans
+    WHERE journal_seq >= (SELECT min(journal_seq) FROM told WHERE times > 1)
+      AND trace_id IN (SELECT trace_id FROM told WHERE times > 1)
+      AND response_id IS NOT NULL
+),
+-- One response may be told of twice in a row (fetched again); what ended in another way is another response.
+responses AS (
+    SELECT
+        told.trace_id,
+        told.span_id,
+        told.start_unix_nano,
+        told.response_id,
+        concat_ws(
+            ' ',
+            coalesce(finish, max(finish) OVER same_id),
+            CASE
+                WHEN min(scope_name) OVER same_id = max(scope_name) OVER same_id
+                    THEN coalesce(asked, max(asked) OVER same_id)
+            END
+        ) AS answer,
+        has_usage
+    FROM told
+    LEFT JOIN questions
+        ON questions.trace_id = told.trace_id
+        AND questions.span_id = told.span_id
+        AND questions.start_unix_nano = told.start_unix_nano
+    WHERE times > 1
+    WINDOW same_id AS (PARTITION BY told.trace_id, told.response_id)
+),
+ranked AS (
+    SELECT
+        *,
+        first_value(span_id) OVER same_answer AS counted_id,
+        row_number() OVER same_answer AS position
+    FROM responses
+    WINDOW same_answer AS (
+        PARTITION BY trace_id, response_id, answer
+        ORDER BY CASE WHEN has_usage THEN 0 ELSE 1 END, start_unix_nano DESC, span_id
+    )
+),
+fetched AS MATERIALIZED (
+    SELECT trace_id, span_id, counted_id FROM ranked WHERE position > 1
+),
+single AS MATERIALIZED (
+    SELECT calls.*
+    FROM calls
+    WHERE NOT EXISTS (
+        SELECT 1 FROM dropped WHERE dropped.trace_id = calls.trace_id AND dropped.span_id = calls.span_id
+    )
+      AND NOT EXISTS (
+          SELECT 1 FROM fetched WHERE fetched.trace_id = calls.trace_id AND fetched.span_id = calls.span_id
+      )
+),
+spans_of_traces AS (
+    SELECT trace_id, count(*) AS spans
+    FROM query_table(members)
+    WHERE trace_id IN (SELECT trace_id FROM query_table(lost_parents))
+    GROUP BY trace_id
+),
+orphans AS MATERIALIZED (
+    SELECT
+        pairs.trace_id,
+        pairs.span_id,
+        pairs.start_unix_nano,
+        arg_max(framework_trace_id, (framework_start_unix_nano, framework_span_id)) AS counted_trace_id,
+        arg_max(framework_span_id, (framework_start_unix_nano, framework_span_id)) AS counted_id
+    FROM query_table(lost_parents) AS pairs
+    JOIN single AS client
+        ON client.trace_id = pairs.trace_id
+        AND client.span_id = pairs.span_id
+        AND client.start_unix_nano = pairs.start_unix_nano
+    JOIN single AS framework
+        ON framework.trace_id = framework_trace_id
+        AND framework.span_id = framework_span_id
+        AND framework.start_unix_nano = framework_start_unix_nano
+    JOIN spans_of_traces AS alone ON alone.trace_id = pairs.trace_id AND alone.spans = 1
+    GROUP BY pairs.trace_id, pairs.span_id, pairs.start_unix_nano
+),
+counted AS MATERIALIZED (
+    SELECT trace_id, span_id, start_unix_nano, response_id
+    FROM single
+    WHERE trace_id NOT IN (SELECT trace_id FROM orphans)
+),
+near AS MATERIALIZED (
+    SELECT trace_id, outer_id AS span_id, inner_id AS other_id, distance FROM pairs
+    UNION ALL
+    SELECT trace_id, inner_id, outer_id, distance FROM pairs
+    UNION ALL
+    SELECT trace_id, span_id, counted_id, 0 FROM fetched
+),
+-- Through a span that itself is not counted, too.
+reached AS (
+    SELECT trace_id, span_id, other_id, distance FROM near
+    UNION ALL
+    SELECT first.trace_id, first.span_id, second.other_id, first.distance + second.distance + 1000
+    FROM near AS first
+    JOIN near AS second ON second.trace_id = first.trace_id AND second.span_id = first.other_id
+    WHERE second.other_id <> first.span_id
+),
+links AS (
+    SELECT
+        reached.trace_id,
+        reached.span_id,
+        arg_min(counted.span_id, reached.distance) AS nearest_id,
+        count(DISTINCT CASE WHEN reached.distance < 1000 THEN counted.span_id END) AS calls
+    FROM reached
+    JOIN counted ON counted.trace_id = reached.trace_id AND counted.span_id = reached.other_id
+    GROUP BY reached.trace_id, reached.span_id
+)
+SELECT
+    trace_id,
+    span_id,
+    start_unix_nano,
+    'leaf' AS usage_role,
+    CAST(NULL AS VARCHAR) AS duplicate_of,
+    CAST(NULL AS VARCHAR) AS duplicate_of_trace_id
+FROM call_spans_of(members)
+WHERE trace_id NOT IN (SELECT trace_id FROM query_table(tangled))
+UNION ALL
+SELECT trace_id, span_id, start_unix_nano, 'leaf', NULL, NULL
+FROM counted
+UNION ALL
+SELECT trace_id, span_id, start_unix_nano, 'duplicate', counted_id, counted_trace_id
+FROM orphans
+UNION ALL
+SELECT
+    calls.trace_id,
+    calls.span_id,
+    calls.start_unix_nano,
+    CASE WHEN links.calls > 1 THEN 'rollup' ELSE 'duplicate' END,
+    CASE WHEN links.calls > 1 THEN NULL ELSE links.nearest_id END,
+    NULL
+FROM calls
+LEFT JOIN links ON links.trace_id = calls.trace_id AND links.span_id = calls.span_id
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM single
+    WHERE single.trace_id = calls.trace_id
+      AND single.span_id = calls.span_id
+      AND single.start_unix_nano = calls.start_unix_nano
+)
+UNION ALL
+SELECT
+    others.trace_id,
+    others.span_id,
+    others.start_unix_nano,
+    CASE WHEN others.operation_name = 'fetch_response' THEN 'duplicate' ELSE 'rollup' END,
+    max(counted.span_id),
+    NULL
+FROM query_table(members) AS others
+LEFT JOIN counted
+    ON counted.trace_id = others.trace_id
+    AND counted.response_id = others.response_id
+    AND others.operation_name = 'fetch_response'
+WHERE coalesce(others.operation_name, '') NOT IN ('chat', 'text_completion', 'generate_content', 'embeddings')
+  AND (others.input_tokens IS NOT NULL OR others.output_tokens IS NOT NULL)
+GROUP BY others.trace_id, others.span_id, others.start_unix_nano, others.operation_name;
