@@ -29,20 +29,13 @@ class Patches:
     def wrap(self, module: str | type, path: str, wrapper: Wrapper) -> bool:
         """Wrap the ``Class.method`` or ``function`` of a module or class; False if this version has none."""
 
-        def while_active(
-            wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> Any:
-            # After undo a wrapper may live on: bound by a client, or below another vendor's patch.
-            if not self.active:
-                return wrapped(*args, **kwargs)
-            return wrapper(wrapped, instance, args, kwargs)
-
         try:
             parent, attribute, original = wrapt.resolve_path(module, path)
         except (ImportError, AttributeError):
             return False
         inherited = attribute not in vars(parent)
-        patch = wrapt.FunctionWrapper(original, while_active)
+        # After undo a wrapper may live on: bound by a client, or below another vendor's patch.
+        patch = wrapt.FunctionWrapper(original, wrapper, enabled=lambda: self.active)
         setattr(parent, attribute, patch)
         self._patched.append((parent, attribute, original, patch, inherited))
         return True

@@ -34,16 +34,10 @@ from tupletrace.instrumentors.openai.stream import watch_async_stream, watch_str
 from tupletrace.semconv import names
 
 _request: Final = guard("openai request")
-_prompt: Final = guard("openai prompt")
-_tools: Final = guard("openai tools")
-_span_start: Final = guard("openai span start")
-_request_facts: Final = guard("openai request facts")
-_request_content: Final = guard("openai request content")
+_start: Final = guard("openai span start")
 _context: Final = guard("openai context")
 _result: Final = guard("openai result")
 _error: Final = guard("openai error")
-_response: Final = guard("openai response")
-_span_end: Final = guard("openai span end")
 
 
 def synchronous(telemetry: TelemetryHandler, endpoint: Endpoint) -> Wrapper:
@@ -136,32 +130,28 @@ class Call:
             if args and endpoint.positional is not None:
                 kwargs = {endpoint.positional: args[0], **kwargs}
             self._params = sent(kwargs)
-            self._identity |= declared_attributes()
-        with _prompt:
+            self._identity = declared_attributes()
             self._identify_prompt()
-        with _tools:
             self._identify_tools()
 
     def start(self) -> None:
         """Start the span, make it current and set what the request says."""
-        with _span_start:
-            self._nested = _within_outer(self._endpoint)
-            server, operation = server_of(self._resource), self._endpoint.operation
-            self._invocation = self._endpoint.begin(self._telemetry, server, self._params, operation)
-            self._token = attach(self._invocation.context)
-        invocation = self._invocation
-        if invocation is None:
-            return
-        with _request_facts:
-            if self._endpoint.api_type is not None:
-                invocation.attributes[names.OPENAI_API_TYPE] = self._endpoint.api_type
-            self._endpoint.request(invocation, self._params)
-        with _request_content:
-            if self._endpoint.content is not None and invocation.should_capture_content:
-                self._endpoint.content(invocation, self._params)
-        if invocation.conversation_id is not None:
-            self._identity.pop(names.CONVERSATION_ID, None)
-        invocation.attributes.update(self._identity)
+        with _start:
+            endpoint, params = self._endpoint, self._params
+            self._nested = _within_outer(endpoint)
+            server = server_of(self._resource)
+            invocation = self._invocation = endpoint.begin(
+                self._telemetry, server, params, endpoint.operation
+            )
+            self._token = attach(invocation.context)
+            if invocation.conversation_id is not None:
+                self._identity.pop(names.CONVERSATION_ID, None)
+            invocation.attributes.update(self._identity)
+            if endpoint.api_type is not None:
+                invocation.attributes[names.OPENAI_API_TYPE] = endpoint.api_type
+            endpoint.request(invocation, params)
+            if endpoint.content is not None and invocation.should_capture_content:
+                endpoint.content(invocation, params)
 
     def leave(self) -> None:
         """Give the caller its own context back; to be called in the context that ``start`` ran in."""
@@ -174,12 +164,14 @@ class Call:
         """Read what the client returned, or watch it being read; return it."""
         watched = None
         with _result:
-            if not isinstance(result, BaseModel):
-                watched = self._watch(result)
-            if watched is None:
-                self.end(_answer(result))
-        if watched is None:
-            self._stop(None)
+            try:
+                if not isinstance(result, BaseModel):
+                    watched = self._watch(result)
+                if watched is None:
+                    self.end(_answer(result))
+            finally:
+                if watched is None:
+                    self._stop(None)
         return result if watched is None else watched
 
     def first_chunk(self, chunk: Any) -> None:
@@ -193,23 +185,28 @@ class Call:
 
     def end(self, answer: Any) -> None:
         """End the span with what was answered."""
-        self._stop(self._read(answer))
+        error = None
+        try:
+            error = self._read(answer)
+        finally:
+            self._stop(error)
 
     def fail(self, error: BaseException, answer: Any = None) -> None:
         """End the span with an error; its text is content."""
         invocation = self._invocation
         if invocation is None:
             return
-        if answer is not None:
-            self._read(answer)
-        failure = Error(message=None, type="_OTHER")
         with _error:
-            message = str(error) if invocation.should_capture_content else None
-            failure = Error(message=message, type=fq_exception_type(error))
-            # An outer span may yet succeed, with another try.
-            if isinstance(error, APIStatusError) and not self._nested:
-                invocation.attributes[names.HTTP_STATUS_CODE] = error.status_code
-        self._stop(failure)
+            failure = Error(message=None, type="_OTHER")
+            try:
+                message = str(error) if invocation.should_capture_content else None
+                failure = Error(message=message, type=fq_exception_type(error))
+                # An outer span may yet succeed, with another try.
+                if isinstance(error, APIStatusError) and not self._nested:
+                    invocation.attributes[names.HTTP_STATUS_CODE] = error.status_code
+                self._read(answer)
+            finally:
+                self._stop(failure)
 
     def _identify_prompt(self) -> None:
         prompt = None
@@ -243,21 +240,18 @@ class Call:
         invocation = self._invocation
         if invocation is None or answer is None:
             return None
-        with _response:
-            self._endpoint.response(invocation, answer)
-            code = self._endpoint.error(answer)
-            return None if code is None else Error(message=None, type=code)
-        return None
+        self._endpoint.response(invocation, answer)
+        code = self._endpoint.error(answer)
+        return None if code is None else Error(message=None, type=code)
 
     def _stop(self, error: Error | None) -> None:
         invocation, self._invocation = self._invocation, None
         if invocation is None:
             return
-        with _span_end:
-            if error is None:
-                invocation.stop()
-            else:
-                invocation.fail(error)
+        if error is None:
+            invocation.stop()
+        else:
+            invocation.fail(error)
 
 
 def _answer(result: Any) -> Any:

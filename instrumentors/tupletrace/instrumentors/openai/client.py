@@ -27,7 +27,8 @@ class Server:
 def server_of(resource: Any) -> Server:
     """Return the server behind ``client.chat.completions``, ``client.responses`` and the like."""
     client = getattr(resource, "_client", None)
-    url = getattr(client, "base_url", None)
+    # The property of openai 3 costs a microsecond, and gives this.
+    url = getattr(client, "_base_url", None) or getattr(client, "base_url", None)
     try:
         known = _known.get(client)
         if known is None or known[0] is not url:

@@ -3,12 +3,9 @@
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from tupletrace.instrumentors.base import Wrapper
-
-_FRAMES: Final = 3
-"""From the warning to the program: ours below, and that of ``Patches.wrap``."""
 
 
 def warning_first(wrapper: Wrapper) -> Wrapper:
@@ -19,7 +16,7 @@ def warning_first(wrapper: Wrapper) -> Wrapper:
     ) -> Any:
         message = getattr(wrapped, "__deprecated__", None)
         if message is not None:
-            warnings.warn(message, DeprecationWarning, stacklevel=_FRAMES)
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
             wrapped = partial(wrapped.__wrapped__, instance)  # pyright: ignore[reportFunctionMemberAccess]
         return wrapper(wrapped, instance, args, kwargs)
 

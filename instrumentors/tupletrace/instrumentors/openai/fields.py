@@ -11,6 +11,8 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 def field(value: Any, *path: str) -> Any:
     """Follow keys or attributes; None where one is missing."""
     for name in path:
+        if value is None:
+            return None
         if isinstance(value, BaseModel):
             value = _model_field(value, name)
         elif type(value) is dict or isinstance(value, Mapping):  # pyright: ignore[reportUnknownArgumentType]
