@@ -227,7 +227,7 @@ def _create(connection: duckdb.DuckDBPyConnection, path: Path, found: int | None
             _migrate(connection, found)
         if found is not None:
             _check_tables(connection, path)
-        for folder in ("schema", "views"):
+        for folder in ("schema", "views", "questions"):
             for name in statement_names(folder):
                 connection.execute(statement(f"{folder}/{name}"))
         if found is None:

@@ -1,11 +1,14 @@
 """Answers for people and programs: a table on the terminal, JSON, CSV."""
 
-from typing import Final
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 from tupletrace.processor import query
 
@@ -26,11 +29,38 @@ def show(table: pa.Table, form: str, title: str | None = None) -> None:
         _show_table(table, title)
 
 
-def _show_table(table: pa.Table, title: str | None) -> None:
+def tree(
+    title: str, notes: Sequence[str], spans: Sequence[dict[str, Any]], label: Callable[[dict[str, Any]], str]
+) -> None:
+    """Print spans below their parents; one whose parent is not there, or below itself, stands at the top."""
+    console = _console()
+    for line in (title, *notes):
+        console.print(Text(line.translate(_CONTROLS)), highlight=False)
+    ids = {span["span_id"] for span in spans}
+    below: defaultdict[str | None, list[int]] = defaultdict(list)
+    for number, span in enumerate(spans):
+        below[span["parent_span_id"] if span["parent_span_id"] in ids else None].append(number)
+    top = Tree("", hide_root=True)
+    # A circle of parents hangs nowhere: its first span is put at the top.
+    waiting = [(number, top) for number in (*reversed(range(len(spans))), *reversed(below[None]))]
+    shown: set[int] = set()
+    while waiting:
+        number, above = waiting.pop()
+        if number not in shown:
+            shown.add(number)
+            branch = above.add(Text(label(spans[number]).translate(_CONTROLS)))
+            waiting += [(child, branch) for child in reversed(below[spans[number]["span_id"]])]
+    console.print(top)
+
+
+def _console() -> Console:
     console = Console()
-    if not console.is_terminal:
-        # A pipe has no width: nothing is cut there.
-        console = Console(width=10_000)
+    # A pipe has no width: nothing is cut there.
+    return console if console.is_terminal else Console(width=10_000)
+
+
+def _show_table(table: pa.Table, title: str | None) -> None:
+    console = _console()
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for field in table.schema:
         numeric = (

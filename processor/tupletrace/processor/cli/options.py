@@ -2,8 +2,13 @@
 
 import argparse
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from tupletrace.processor import ask
 
 _DEFAULT_DB: Final = "~/.tupletrace/tupletrace.duckdb"
 
@@ -38,9 +43,26 @@ def path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
-def show(asked: argparse.Namespace, sql: str) -> int:
-    """Ask whom the options of ``add_source`` name and print the answer."""
-    from tupletrace.processor import ask, query, render
+def add_window(parser: argparse.ArgumentParser) -> None:
+    """Let ``--since``, ``--until`` and ``--route`` say which traces."""
+    parser.add_argument("--since", "--from", metavar="TIME", help="for instance 2026-03-01 (default: ever)")
+    parser.add_argument("--until", "--to", metavar="TIME", help="before this time (default: now)")
+    parser.add_argument("--route", help="only this route")
+
+
+def literal(value: str | None) -> str:
+    """Return a value as SQL text."""
+    return "NULL" if value is None else "'" + value.replace("'", "''") + "'"
+
+
+@contextmanager
+def answering(asked: argparse.Namespace) -> Generator["ask.Ask"]:
+    """Yield a function that asks whom the options of ``add_source`` name.
+
+    Raises:
+        UsageError: nobody can be asked, or the question cannot be answered.
+    """
+    from tupletrace.processor import ask, query
     from tupletrace.processor.database import StoreError
     from tupletrace.processor.journal import JournalError
 
@@ -48,10 +70,10 @@ def show(asked: argparse.Namespace, sql: str) -> int:
         if asked.url:
             if not asked.url.startswith(("http://", "https://")):
                 raise UsageError(f"--url {asked.url}: write http://HOST:PORT")
-            render.show(ask.processor(asked.url)(sql), asked.format)
+            yield ask.processor(asked.url)
         else:
             with ask.database(asked.db) as answer:
-                render.show(answer(sql), asked.format)
+                yield answer
     except (query.SqlRefused, query.SqlFailed) as error:
         # DuckDB points at the place on the lines that follow.
         said = str(error).partition("\nLINE ")[0].split("\n")
@@ -62,6 +84,14 @@ def show(asked: argparse.Namespace, sql: str) -> int:
         if isinstance(error, BrokenPipeError):
             raise
         raise UsageError(f"{asked.db}: {error}") from None
+
+
+def show(asked: argparse.Namespace, sql: str) -> int:
+    """Ask whom the options of ``add_source`` name and print the answer."""
+    from tupletrace.processor import render
+
+    with answering(asked) as ask:
+        render.show(ask(sql), asked.format)
     return 0
 
 

@@ -1,17 +1,19 @@
 -- What two tuples differ in, by layer: `changed` (another version of the same name, or another name where a layer
 -- has one member on either side), `added`, `removed`, `same`.
 CREATE OR REPLACE MACRO tuple_diff(before_id, after_id) AS TABLE
-WITH members AS (
+-- Each argument once: it may be a query.
+WITH sides AS MATERIALIZED (SELECT before_id AS before_tuple_id, after_id AS after_tuple_id),
+members AS MATERIALIZED (
     SELECT
-        tuple_id,
-        layer,
-        name,
-        version,
-        min(provenance) AS provenance,
-        count(*) OVER (PARTITION BY tuple_id, layer) AS members
+        tuples.tuple_id,
+        tuples.layer,
+        tuples.name,
+        tuples.version,
+        min(tuples.provenance) AS provenance,
+        count(*) OVER (PARTITION BY tuples.tuple_id, tuples.layer) AS members
     FROM tuples
-    WHERE tuple_id IN (before_id, after_id)
-    GROUP BY tuple_id, layer, name, version
+    JOIN sides ON tuples.tuple_id IN (sides.before_tuple_id, sides.after_tuple_id)
+    GROUP BY tuples.tuple_id, tuples.layer, tuples.name, tuples.version
 )
 SELECT
     coalesce(b.layer, a.layer) AS layer,
@@ -27,8 +29,8 @@ SELECT
     a.name AS name_after,
     a.version AS version_after,
     a.provenance AS provenance_after
-FROM (FROM members WHERE tuple_id = before_id) AS b
-FULL JOIN (FROM members WHERE tuple_id = after_id) AS a
+FROM (SELECT * FROM members WHERE tuple_id = (SELECT before_tuple_id FROM sides)) AS b
+FULL JOIN (SELECT * FROM members WHERE tuple_id = (SELECT after_tuple_id FROM sides)) AS a
     ON a.layer = b.layer
     AND (a.name IS NOT DISTINCT FROM b.name OR (a.members = 1 AND b.members = 1))
 ORDER BY layer, name_before, name_after;

@@ -1,0 +1,86 @@
+-- What can be measured of each trace, one row a trace: outcomes, seconds, tokens, USD, evaluations, and the version
+-- of each layer (several are listed in one text). NULL where nothing was measured.
+CREATE OR REPLACE MACRO trace_measures(since := NULL, until := NULL, of_route := NULL) AS TABLE
+WITH served AS (
+    SELECT *
+    FROM traces
+    WHERE within(start_time, since, until) AND (of_route IS NULL OR route = of_route)
+),
+calls AS (
+    SELECT
+        calls.trace_id,
+        min(calls.time_to_first_chunk_s) AS time_to_first_chunk_s,
+        sum(CASE WHEN calls.output_tokens > 0 THEN calls.duration_ns END) / 1e9
+            / sum(CASE WHEN calls.output_tokens > 0 THEN calls.output_tokens END) AS seconds_per_output_token,
+        bool_or(calls.finish_reasons LIKE '%length%') AS cut_off,
+        bool_or(calls.finish_reasons LIKE '%content_filter%') AS filtered,
+        string_agg(DISTINCT calls.user_id, ', ') AS user_id,
+        string_agg(DISTINCT calls.conversation_id, ', ') AS conversation_id
+    FROM llm_calls AS calls
+    JOIN served ON served.trace_id = calls.trace_id
+    WHERE calls.operation_name <> 'embeddings'
+    GROUP BY calls.trace_id
+),
+tools AS (
+    SELECT spans.trace_id, bool_or(spans.status_code = 'ERROR') AS tool_failed
+    FROM spans
+    JOIN served ON served.trace_id = spans.trace_id
+    WHERE spans.operation_name = 'execute_tool'
+    GROUP BY spans.trace_id
+),
+judged AS (
+    SELECT
+        evaluations.trace_id,
+        NOT bool_and(evaluations.passed) AS evaluation_failed,
+        avg(evaluations.score_value) AS score
+    FROM evaluations
+    JOIN served ON served.trace_id = evaluations.trace_id
+    GROUP BY evaluations.trace_id
+),
+layers AS (
+    SELECT
+        members.trace_id,
+        string_agg(CASE WHEN layer = 'model' THEN member END, ', ' ORDER BY member) AS model,
+        string_agg(CASE WHEN layer = 'prompt' THEN member END, ', ' ORDER BY member) AS prompt,
+        string_agg(CASE WHEN layer = 'retriever' THEN member END, ', ' ORDER BY member) AS retriever,
+        string_agg(CASE WHEN layer = 'tools' THEN member END, ', ' ORDER BY member) AS tools,
+        string_agg(CASE WHEN layer = 'evaluator' THEN member END, ', ' ORDER BY member) AS evaluator
+    FROM (
+        SELECT trace_id, layer, concat_ws(' ', name, coalesce(version, '?')) AS member
+        FROM trace_layers
+        WHERE trace_id IN (SELECT trace_id FROM served)
+    ) AS members
+    GROUP BY members.trace_id
+)
+SELECT
+    served.trace_id,
+    served.route,
+    served.service_name,
+    served.tuple_id,
+    served.start_time,
+    served.status_code = 'ERROR' AS failed,
+    tools.tool_failed,
+    calls.cut_off,
+    calls.filtered,
+    judged.evaluation_failed,
+    judged.score,
+    served.duration_ns / 1e9 AS duration_s,
+    calls.time_to_first_chunk_s,
+    calls.seconds_per_output_token,
+    served.llm_calls,
+    served.input_tokens,
+    served.output_tokens,
+    CAST(served.cost_usd AS DOUBLE) AS cost_usd,
+    served.cost_status,
+    layers.model,
+    layers.prompt,
+    layers.retriever,
+    layers.tools,
+    layers.evaluator,
+    calls.user_id,
+    calls.conversation_id
+FROM served
+LEFT JOIN calls ON calls.trace_id = served.trace_id
+LEFT JOIN tools ON tools.trace_id = served.trace_id
+LEFT JOIN judged ON judged.trace_id = served.trace_id
+LEFT JOIN layers ON layers.trace_id = served.trace_id;
