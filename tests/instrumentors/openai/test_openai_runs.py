@@ -1,6 +1,7 @@
 """Assistants' runs: one span each, with the tokens of the finished run, however a program waits for it."""
 
 import asyncio
+import contextlib
 import json
 import warnings
 from operator import attrgetter
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 from openai import AssistantEventHandler, AsyncAssistantEventHandler
+
+from tupletrace.instrumentors.openai import OpenAIInstrumentor
 
 CREATED: dict[str, Any] = {
     "id": "run_1",
@@ -158,18 +161,28 @@ def test_an_error_before_a_run_s_stream_is_the_span_s(provider: Any, program: An
     assert facts()["error.type"] == "openai.NotFoundError"
 
 
-def test_a_deprecated_method_warns_of_the_program_s_line_as_before(provider: Any, instrumented: None) -> None:
+def test_a_deprecated_method_warns_of_the_program_s_line_as_before(
+    provider: Any, tracer_provider: Any
+) -> None:
     provider.answers_json(FINISHED)
-    runs = provider.client().beta.threads.runs
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        runs.create(**NEW)
-        runs.poll(**RUN)
-
-    assert {warning.filename for warning in caught if warning.category is DeprecationWarning} >= {__file__}
-    assert not [warning for warning in caught if "tupletrace" in warning.filename]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(DeprecationWarning, match="Assistants"):
+    def warned() -> list[tuple[str, int, str]]:
+        runs = provider.client().beta.threads.runs
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             runs.create(**NEW)
+            runs.poll(**RUN)
+            runs.with_raw_response.create(**NEW)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with contextlib.suppress(DeprecationWarning):
+                runs.poll(**RUN)
+        return [(one.filename, one.lineno, str(one.message)) for one in caught]
+
+    before = warned()
+    OpenAIInstrumentor().instrument(tracer_provider=tracer_provider)
+    during = warned()
+    OpenAIInstrumentor().uninstrument()
+
+    assert during == before
+    assert any("Assistants" in message for _, _, message in before)

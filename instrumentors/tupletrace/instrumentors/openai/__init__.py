@@ -37,6 +37,14 @@ PATCHED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
 The ``stream()`` helpers of completions and responses go through ``create``; ``parse`` posts on its own.
 """
 
+CONNECTED = {
+    "openai.resources.realtime.realtime": "Realtime",
+    "openai.resources.beta.realtime.realtime": "Realtime",
+    "openai.resources.responses.responses": "Responses",
+    "openai.resources.beta.responses.responses": "Responses",
+}
+"""By module: the resource whose ``connect`` returns a manager of a connection, both named after it."""
+
 
 class OpenAIInstrumentor(Instrumentor):
     """Trace every call of the ``openai`` client with what identifies model, prompt and tools."""
@@ -51,6 +59,8 @@ class OpenAIInstrumentor(Instrumentor):
             )
         patches.when_imported("openai._base_client", partial(_patch_retries, patches))
         patches.when_imported("openai.resources.files", partial(_patch_files, patches, telemetry))
+        for module in CONNECTED:
+            patches.when_imported(module, partial(_patch_connections, patches, telemetry, module))
 
 
 def _patch(
@@ -90,6 +100,12 @@ def _patch_files(patches: Patches, telemetry: TelemetryHandler) -> None:
 
     patches.wrap("openai.resources.files", "Files.content", batches.synchronous(telemetry))
     patches.wrap("openai.resources.files", "AsyncFiles.content", batches.asynchronous(telemetry))
+
+
+def _patch_connections(patches: Patches, telemetry: TelemetryHandler, module: str) -> None:
+    from tupletrace.instrumentors.openai.realtime import patch_connections
+
+    patch_connections(patches, telemetry, module, CONNECTED[module])
 
 
 __all__ = ["OpenAIInstrumentor"]

@@ -11,6 +11,7 @@ from tupletrace.instrumentors.openai.media import media_part
 
 _REASONING: Final = ("reasoning_content", "reasoning")
 """Where DeepSeek and vLLM, and where OpenRouter and Groq, put the model's thoughts."""
+_SAID: Final = ("text", "refusal", "transcript")
 
 
 def message_parts(message: Any) -> list[MessagePart]:
@@ -49,7 +50,11 @@ def _content_part(item: Any) -> MessagePart | None:
     if (thought := field(item, "thinking")) is not None:
         said = text(thought) or "".join(text(field(part, "text")) or "" for part in items(thought))
         return ReasoningPart(said) if said else None
-    said = item if isinstance(item, str) else text(field(item, "text")) or text(field(item, "refusal"))
+    said = (
+        item
+        if isinstance(item, str)
+        else next((found for name in _SAID if (found := text(field(item, name)))), None)
+    )
     return TextPart(said) if said is not None else media_part(item)
 
 

@@ -29,6 +29,7 @@ _DETAILS: Final = {
     "prompt_token_details": _OF_INPUT,  # of an assistant's run
     "output_tokens_details": _OF_OUTPUT,
     "completion_tokens_details": _OF_OUTPUT,
+    "output_token_details": _OF_OUTPUT,  # of a realtime response
 }
 _UNDETAILED: Final = {
     "prompt_cache_hit_tokens": names.CACHE_READ_INPUT_TOKENS,  # DeepSeek
