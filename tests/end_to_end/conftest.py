@@ -62,15 +62,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Environment]:
-    """Make a new environment with the given requirements and nothing else."""
+    """Make a new environment with the given requirements and nothing else, with or without our pins."""
 
-    def make(*requirements: str | Path) -> Environment:
+    def make(*requirements: str | Path, pinned: bool = True) -> Environment:
         folder = tmp_path_factory.mktemp("environment")
         python = folder / "bin" / "python"
         uv = [sys.executable, "-m", "uv"]
         subprocess.run([*uv, "venv", "-q", "--python", sys.executable, "--clear", folder], check=True)
         # In the repository's folder its pins apply.
-        install = [*uv, "pip", "install", "-q", "--python", python, *map(str, requirements)]
+        pins = [] if pinned else ["--no-config"]
+        install = [*uv, "pip", "install", "-q", *pins, "--python", python, *map(str, requirements)]
         subprocess.run(install, check=True, cwd=ROOT)
         return Environment(python)
 

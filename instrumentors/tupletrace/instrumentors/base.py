@@ -68,6 +68,8 @@ class Instrumentor(BaseInstrumentor):
 
     dependencies: ClassVar[Collection[str]]
     """Requirement specifiers of the libraries it patches, all of which must be met."""
+    beside: ClassVar[Collection[str]] = ()
+    """Requirement specifiers of libraries that it follows too, where they are installed."""
     patches: Patches | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
@@ -85,6 +87,10 @@ class Instrumentor(BaseInstrumentor):
             if conflict.found:
                 _logger.warning("tupletrace: %s is not loaded: %s", type(self).__name__, conflict)
             return
+        for requirement in self.beside:
+            conflict = get_dependency_conflicts([requirement])
+            if conflict is not None and conflict.found:
+                _logger.warning("tupletrace: %s may miss spans: %s", type(self).__name__, conflict)
         self.patches = Patches()
         with guard(f"{type(self).__name__}.instrument"):
             self.patch(

@@ -41,6 +41,7 @@ class LangChainInstrumentor(Instrumentor):
     """Spans for what LangChain runs, and on each the identity of its prompt, retriever, tools and agent."""
 
     dependencies: ClassVar[Collection[str]] = ("langchain-core >= 0.3.30, < 2",)
+    beside: ClassVar[Collection[str]] = ("langgraph >= 0.6, < 2",)
     _tracer_provider: Any = None
     _recorder: Recorder | None = None
     _hook: tuple[Any, ...] | None = None

@@ -27,11 +27,9 @@ _CHAT_STREAM = "StreamingAgentChatResponse.__post_init__"
 class LlamaIndexInstrumentor(Instrumentor):
     """Says which prompt, model, retriever and tools answered, for LlamaIndex 0.14."""
 
-    dependencies: ClassVar[Collection[str]] = (
-        "llama-index-core >= 0.14, < 0.15",
-        # Before 2.16 a run was told by other spans of the dispatcher.
-        "llama-index-workflows >= 2.16, < 3",
-    )
+    dependencies: ClassVar[Collection[str]] = ("llama-index-core >= 0.14, < 0.15",)
+    # Before 2.16 a run was told by other spans of the dispatcher.
+    beside: ClassVar[Collection[str]] = ("llama-index-workflows >= 2.16, < 3",)
     _retire: Any = None
 
     def patch(self, patches: Patches, telemetry: TelemetryHandler) -> None:
