@@ -12,8 +12,9 @@ _GOING_ON = ("poll", "submit_tool_outputs", "submit_tool_outputs_and_poll")
 PATCHED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("openai.resources.chat.completions", "Completions", ("create", "parse"), "chat"),
     ("openai.resources.beta.chat.completions", "Completions", ("parse",), "chat"),
-    ("openai.resources.responses", "Responses", ("create", "parse"), "responses"),
-    ("openai.resources.beta.responses", "Responses", ("create",), "responses"),
+    ("openai.resources.responses", "Responses", ("create", "parse", "compact"), "responses"),
+    ("openai.resources.beta.responses", "Responses", ("create", "compact"), "responses"),
+    ("openai.resources.decisions", "Decisions", ("create",), "decisions"),
     ("openai.resources.completions", "Completions", ("create",), "completions"),
     ("openai.resources.embeddings", "Embeddings", ("create",), "embeddings"),
     ("openai.resources.responses", "Responses", ("retrieve", "cancel"), "fetched"),

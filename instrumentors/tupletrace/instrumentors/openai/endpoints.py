@@ -99,6 +99,7 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
         static_texts=responses_texts,
         error=response_error,
     ),
+    "decisions": Endpoint("chat", describe_inference, describe_response, responses_content),
     "completions": Endpoint(
         "text_completion",
         describe_inference,
