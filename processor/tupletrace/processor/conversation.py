@@ -44,6 +44,9 @@ _SINGLE: Final = {
 }
 _TOOL: Final = re.compile(r"(?:llm\.tools|gen_ai\.tool\.definitions)\.(?P<n>\d+)\.tool\.json_schema")
 _SIDES: Final = {"prompt": "input", "completion": "output", "prompts": "input", "choices": "output"}
+_COLUMN: Final = {"input": "input_messages", "output": "output_messages"}
+_EARLIER: Final = r'"tool_call_response"[^}]*"result"|"arguments": ?"\{'
+"""A tool's answer was its result, and arguments were JSON in a string."""
 Place = tuple[str, int, str, int, str]
 """Side, message, field, which part or tool call, what of it."""
 
@@ -76,14 +79,26 @@ def _tool_place(key: str) -> Place | None:
 def messages(attributes: Attributes, found: dict[str, pa.Array]) -> None:
     """Write the messages of each span that are not in the JSON of the conventions yet."""
     places = {code: place for code, key in enumerate(attributes.keys) if (place := _place(key))}
-    blobs = pa.concat_tables(_blobs(side, found.pop(f"{side}_chat")) for side in ("input", "output"))
+    foreign = {side: _foreign(found[f"{side}_messages"]) for side in _COLUMN}
+    blobs = pa.concat_tables(
+        _blobs(side, pc.coalesce(foreign[side], found.pop(f"{side}_chat"))) for side in _COLUMN
+    )
     if not places and not blobs.num_rows:
         return
     answer = _conversations(blobs, _cells(attributes, places), 0, attributes.count)
-    for side in ("input", "output"):
-        column = f"{side}_messages"
-        told = answer.filter(pc.equal(answer.column("side"), side))
-        found[column] = pc.coalesce(found[column], _spread(told, "messages", attributes.count))
+    for side, column in _COLUMN.items():
+        told = _spread(answer.filter(pc.equal(answer.column("side"), side)), "messages", attributes.count)
+        own = pc.if_else(pc.is_valid(foreign[side]), pa.scalar(None, pa.string()), found[column])
+        found[column] = pc.coalesce(own, told, found[column])
+
+
+def _foreign(said: pa.Array) -> pa.Array:
+    """Return what stands under the conventions' key and has another shape, or that of an earlier version."""
+    if said.null_count == len(said):
+        return said
+    listed = pc.match_substring_regex(said, r"^\s*[\[{]")
+    own = pc.and_not(pc.match_substring(said, '"parts"'), pc.match_substring_regex(said, _EARLIER))
+    return pc.if_else(pc.and_not(listed, own), said, pa.scalar(None, pa.string()))
 
 
 def _conversations(blobs: pa.Table, cells: pa.Table, first: int, end: int) -> pa.Table:

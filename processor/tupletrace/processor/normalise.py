@@ -21,7 +21,8 @@ def canonical(spans: Spans) -> pa.Table:
     """Add the canonical columns, ``dialect`` and ``service_name`` to the decoded table."""
     table = spans.table
     attributes = events.told(spans.attributes, table.column("events").combine_chunks())
-    columns = Columns(attributes, table.column("name").combine_chunks())
+    failed = pc.equal(table.column("status_code").combine_chunks(), "ERROR")
+    columns = Columns(attributes, table.column("name").combine_chunks(), failed)
     found = {column: columns.column(column) for column in COLUMNS} | {"operation_name": columns.operation}
     conversation.messages(attributes, found)
     found["tool_definitions"] = pc.coalesce(conversation.tools(attributes), found["tool_definitions"])

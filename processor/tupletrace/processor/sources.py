@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from tupletrace.processor.attributes import Attributes
-from tupletrace.semconv.dialects import AT_PATH, COLUMNS, DIALECTS, IGNORED, VALUES, Source
+from tupletrace.semconv.dialects import AT_PATH, COLUMNS, DIALECTS, IGNORED, OPENINGS, VALUES, Source
 from tupletrace.semconv.providers import provider
 
 pc: Any = pyarrow.compute
@@ -21,6 +21,13 @@ pc: Any = pyarrow.compute
 Mask = npt.NDArray[np.bool_]
 _SPAN_NAME: Final = "@name"
 _OPERATION: Final = "operation_name"
+_ANSWERS: Final = (
+    "gen_ai.response.id",
+    "gen_ai.output.messages",
+    "response_data",
+    "gen_ai.usage.input_tokens",
+)
+"""What a span has whose call was answered."""
 # LangSmith writes Python's repr of a dict.
 _JSON: Final = """
     CREATE MACRO unquoted(raw) AS replace(replace(raw, '''', '"'), 'None', 'null');
@@ -29,6 +36,13 @@ _JSON: Final = """
         WHEN json_valid(unquoted(raw)) THEN unquoted(raw)
     END;
     CREATE MACRO in_list(said) AS CASE WHEN said IS NOT NULL THEN json_array(said) END;
+    -- LangChain's handler of Langfuse appends the tools to the messages.
+    CREATE MACRO is_tool(said) AS said ->> 'role' = 'tool' AND said ->> '$.content.type' = 'function';
+    CREATE MACRO tools_among(v) AS CASE WHEN json_type(v) = 'ARRAY' THEN nullif(CAST(to_json(list_transform(
+        list_filter(CAST(v AS JSON[]), lambda m: coalesce(is_tool(m), FALSE)), lambda m: json_extract(m, '$.content')
+    )) AS VARCHAR), '[]') END;
+    CREATE MACRO without_tools(v) AS CASE WHEN tools_among(v) IS NOT NULL
+        THEN to_json(list_filter(CAST(v AS JSON[]), lambda m: NOT coalesce(is_tool(m), FALSE))) END;
     CREATE MACRO sum_keys(v, pattern) AS CAST(list_sum(list_transform(
         list_filter(json_keys(v), lambda k: regexp_full_match(k, pattern)),
         lambda k: TRY_CAST(json_extract_string(v, '$."' || k || '"') AS BIGINT)
@@ -71,10 +85,17 @@ def _meaning_of(column: str, key: str) -> Callable[[str], str | None] | None:
     return _meaning(table) if table else provider if column == "provider_name" else None
 
 
+def _among(names: pa.Array, patterns: tuple[str, ...]) -> pa.Array:
+    """Return which of the names one of the patterns matches."""
+    return pc.is_valid(
+        mapped(names, lambda name: "" if any(fnmatchcase(name, one) for one in patterns) else None)
+    )
+
+
 class Columns:
     """The canonical columns of one batch of spans, still as text."""
 
-    def __init__(self, attributes: Attributes, names: pa.Array) -> None:
+    def __init__(self, attributes: Attributes, names: pa.Array, failed: pa.Array) -> None:
         """Find out each span's dialects and operation, on which other columns depend."""
         self._attributes, self._names = attributes, names
         self._keys = frozenset(attributes.keys)
@@ -83,8 +104,11 @@ class Columns:
             dialect.name: attributes.carries(dialect.detect) for dialect in DIALECTS
         }
         claimed = self.column(_OPERATION)
-        none = mapped(names, lambda name: "" if any(fnmatchcase(name, one) for one in IGNORED) else None)
-        self.operation = pc.if_else(pc.is_valid(none), pa.scalar(None, pa.string()), claimed)
+        none = _among(names, IGNORED)
+        if pc.any(opening := _among(names, OPENINGS)).as_py():
+            answered = pc.is_valid(attributes.pick(_ANSWERS))
+            none = pc.or_(none, pc.and_not(opening, pc.or_(failed, answered)))
+        self.operation = pc.if_else(none, pa.scalar(None, pa.string()), claimed)
 
     def dialect(self) -> pa.Array:
         """Return the last dialect of each span; the vendor's own says more than the standard's."""

@@ -2,7 +2,7 @@
 
 ``detect``: keys, or prefixes that end with a dot, that mark a span of the dialect. ``prefer``: columns for
 which this dialect is trusted more than the standard. ``ignore``: span names (with ``*``) that claim an
-operation and are none. ``columns``: canonical column -> sources, the most trusted first. ``values``: column
+operation and are none; ``opening``: those that are none where they neither fail nor have a response. ``columns``: canonical column -> sources, the most trusted first. ``values``: column
 and key -> what the key's values mean (with ``*``; an empty meaning is none). A source is a key (``a+b``: two
 values joined by ``+``; ``@name``: the span's name; ``@events.*``: what its events say), and perhaps what to
 do with it::
@@ -74,13 +74,14 @@ class Dialect:
     values: dict[str, dict[str, dict[str, str]]]
     prefer: tuple[str, ...]
     ignore: tuple[str, ...]
+    opening: tuple[str, ...]
 
     @classmethod
     def of(cls, name: str, table: Mapping[str, Any]) -> "Dialect":
         """Read one file."""
-        prefer, ignore = tuple(table.get("prefer", ())), tuple(table.get("ignore", ()))
+        prefer, ignore, opening = (tuple(table.get(key, ())) for key in ("prefer", "ignore", "opening"))
         columns, values = table.get("columns", {}), table.get("values", {})
-        return cls(name, tuple(table["detect"]), columns, values, prefer, ignore)
+        return cls(name, tuple(table["detect"]), columns, values, prefer, ignore, opening)
 
 
 def _load() -> list[Dialect]:
@@ -128,3 +129,5 @@ VALUES: Final = _meanings()
 """Column and key -> what the key's values mean."""
 IGNORED: Final = tuple(name for dialect in DIALECTS for name in dialect.ignore)
 """Names of spans that claim an operation and are none."""
+OPENINGS: Final = tuple(name for dialect in DIALECTS for name in dialect.opening)
+"""Names of spans that are no operation either if they did not fail and say nothing of a response."""

@@ -17,6 +17,20 @@ CREATE MACRO event_message(role, said) AS json_merge_patch(
     END
 );
 
+-- Monocle's: {"user": "Hi"}, or a list of such objects, each perhaps in a string.
+CREATE MACRO told_by_role(said) AS CASE
+    WHEN NOT json_valid(said) OR json_type(said) NOT IN ('OBJECT', 'ARRAY') THEN said
+    ELSE CAST(to_json(list_transform(
+        list_transform(
+            CASE WHEN json_type(said) = 'ARRAY' THEN CAST(said AS JSON[]) ELSE [CAST(said AS JSON)] END,
+            lambda one: unpacked(one)
+        ),
+        lambda one: CASE WHEN json_type(one) = 'OBJECT' AND len(json_keys(one)) = 1
+            THEN json_object('role', json_keys(one)[1], 'content', json_extract(one, '$."' || json_keys(one)[1] || '"'))
+            ELSE one END
+    )) AS VARCHAR)
+END;
+
 CREATE MACRO said_in_events(events) AS TABLE
 WITH messages AS (
     SELECT
@@ -40,7 +54,10 @@ SELECT span, '@events.completion', coalesce(said['gen_ai.completion'], said['@bo
 FROM query_table(events)
 WHERE name = 'gen_ai.content.completion'
 UNION ALL
-SELECT span, '@' || name, coalesce(said['input'], said['response'], said['output'])
+SELECT
+    span,
+    CASE name WHEN 'data.input' THEN '@events.told_input' ELSE '@events.told_output' END,
+    told_by_role(coalesce(said['input'], said['response'], said['output']))
 FROM query_table(events)
 WHERE name IN ('data.input', 'data.output')
 UNION ALL

@@ -46,7 +46,8 @@ CREATE MACRO medium_of(block, type) AS list_transform(list_transform(
 CREATE MACRO untyped_part(block) AS list_transform(
     [json_extract(block, [
         '$.text', '$.toolUse', '$.toolResult', '$.functionCall', '$.function_call', '$.functionResponse', '$.function_response',
-        '$.reasoningContent.reasoningText.text', '$.inlineData', '$.inline_data', '$.fileData', '$.image', '$."image.image.url"'
+        '$.reasoningContent.reasoningText.text', '$.inlineData', '$.inline_data', '$.fileData', '$.image', '$."image.image.url"',
+        '$.tool_name', '$.toolRequest', '$.toolResponse', '$.media'
     ])],
     lambda g: CASE
         WHEN g[1] IS NOT NULL THEN text_part(g[1] ->> '$')
@@ -58,6 +59,13 @@ CREATE MACRO untyped_part(block) AS list_transform(
         WHEN coalesce(g[6], g[7]) IS NOT NULL
             THEN answer_part(coalesce(g[6], g[7]) ->> '$.id', json_extract(coalesce(g[6], g[7]), '$.response'))
         WHEN g[8] IS NOT NULL THEN json_object('type', 'reasoning', 'content', g[8] ->> '$')
+        WHEN g[14] IS NOT NULL THEN call_of(block)
+        WHEN g[15] IS NOT NULL THEN call_part(g[15] ->> '$.ref', g[15] ->> '$.name', json_extract(g[15], '$.input'))
+        WHEN g[16] IS NOT NULL THEN answer_part(g[16] ->> '$.ref', json_extract(g[16], '$.output'))
+        WHEN g[17] IS NOT NULL THEN medium(
+            {'mime': g[17] ->> '$.contentType', 'url': g[17] ->> '$.url', 'data': NULL, 'file': NULL},
+            kind_of('image', g[17] ->> '$.contentType')
+        )
         WHEN coalesce(g[9], g[10], g[11], g[12], g[13]) IS NOT NULL THEN medium_of(block, NULL)
         ELSE block
     END
@@ -68,9 +76,9 @@ CREATE MACRO call_of(block) AS list_transform(
     [json_extract(block, [
         '$.call_id', '$.toolCallId', '$.tool_call_id', '$.id', '$.tool_id',
         '$.name', '$.toolName', '$.tool_name', '$.function.name',
-        '$.arguments', '$.input', '$.args', '$.tool_kwargs', '$.function.arguments', '$.parameters'
+        '$.arguments', '$.input', '$.args', '$.tool_kwargs', '$.function.arguments', '$.tool_arguments', '$.parameters'
     ])],
-    lambda g: call_part(first_string(g[1:5]), first_string(g[6:9]), unpacked(first_real(g[10:15])))
+    lambda g: call_part(first_string(g[1:5]), first_string(g[6:9]), unpacked(first_real(g[10:16])))
 )[1];
 
 CREATE MACRO answered(block) AS list_transform(
