@@ -22,22 +22,26 @@ SERVER = {
     "pyarrow",
     "pytz",
     "rich",
+    "scipy",
     "starlette",
     "uvicorn",
 }
 """What only the processor may need, by import name."""
 FLOW = [
-    ["wire", "attributes", "decode"],
+    ["refusal", "metrics", "tokens", "tls"],
+    ["wire", "attributes", "decode", "limits", "records", "otlp_json"],
     ["journal"],
-    ["receive"],
+    ["admission", "receive"],
     ["sources"],
     ["conversation", "events", "identity"],
     ["normalise"],
     ["prices", "database", "seen"],
     ["store"],
     ["index"],
-    ["listen", "lock", "query", "grpc_server", "http_server"],
+    ["listen", "lock", "query", "guard", "body", "sql_endpoint", "grpc_server", "http_server"],
     ["serve", "ask", "render", "doctor"],
+    ["cohorts"],
+    ["compare", "drift"],
     ["cli"],
 ]
 """Rooms of the processor, in the order in which data passes; a module sees its own and earlier ones."""

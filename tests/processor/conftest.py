@@ -111,9 +111,17 @@ class Processor:
         finally:
             exporter.shutdown()
 
-    def counts(self) -> dict[str, int]:
-        """What ``/healthz`` says became of the requests."""
-        return self.request("/healthz").json["counts"]
+    def metric(self, name: str, **labels: str) -> float:
+        """What ``/metrics`` says under a name and these labels, 0 if nothing yet."""
+        wanted = {f'{key}="{value}"' for key, value in labels.items()}
+        answer = self.request("/metrics")
+        assert answer.status == 200, answer.body
+        for line in answer.body.decode().splitlines():
+            said, _, value = line.rpartition(" ")
+            found, _, rest = said.partition("{")
+            if found == name and set(rest.removesuffix("}").split(",")) - {""} == wanted:
+                return float(value)
+        return 0
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> str:
         """End it as a service manager or Ctrl-C does; return what it wrote to stderr."""

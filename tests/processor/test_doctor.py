@@ -45,7 +45,8 @@ def test_where_a_receiver_answers_all_is_well(processor: Any, tupletrace: Run) -
     assert f"spans go to http://{processor.grpc} (grpc)" in line(found, "spans go to")
     assert line(found, "tupletrace_openai: will load").startswith("ok")
     assert not [one for one in found if one.startswith("FAIL")]
-    assert processor.counts()["requests.traces"] == 1, "a real request, which stored nothing"
+    requests = processor.metric("tupletrace_requests_total", signal="traces", result="accepted")
+    assert requests == 1, "a real request, which stored nothing"
 
 
 @pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])

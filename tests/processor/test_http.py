@@ -191,7 +191,7 @@ def test_a_host_name_that_is_not_ours_is_refused(processor: Any) -> None:
     """C47: a page in a browser must not reach us through a name that it rebinds to 127.0.0.1."""
     port = processor.http.split(":")[1]
     for path in ("/healthz", "/v1/traces", "/sql"):
-        assert processor.request(path, None, Host=f"evil.example:{port}").status in (400, 403)
+        assert processor.request(path, None, Host=f"evil.example:{port}").status == 403
     for host in ("localhost", "127.0.0.1"):
         assert processor.request("/healthz", None, Host=f"{host}:{port}").status == 200
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tupletrace.processor import decode
-from tupletrace.processor.wire import MalformedRequest
+from tupletrace.processor import decode, records, wire
+from tupletrace.processor.refusal import MalformedRequest
 
 COUNTS = {
     "input_tokens": "gen_ai.usage.input_tokens",
@@ -264,8 +264,8 @@ def test_whatever_can_be_decoded_can_be_stored_and_asked(database: Any, otlp: An
         for _ in range(chance.randrange(1, 6)):
             mutated[chance.randrange(len(mutated))] = chance.choice([0, 1, 0x7F, 0xFF, chance.randrange(256)])
         try:
-            if decode.check(bytes(mutated))[0]:
-                bodies.append(bytes(mutated))
+            if kept := records.examine(wire.TRACES, bytes(mutated)).body:
+                bodies.append(kept)
         except MalformedRequest:
             continue
     key = ["trace_id", "span_id", "start_unix_nano"]

@@ -78,19 +78,6 @@ def spans(bodies: list[bytes]) -> Spans:
     return Spans(table, attributes, resource)
 
 
-def check(body: bytes) -> tuple[int, int]:
-    """Return how many spans of one request are valid, and how many have an invalid trace or span id.
-
-    Raises:
-        MalformedRequest: the body is not an OTLP trace request.
-    """
-    resource_spans, _ = flatten(wire.parse(wire.TRACES, [body]).column("resource_spans"))
-    scope_spans, _ = flatten(pc.struct_field(resource_spans, "scope_spans"))
-    valid = _valid(flatten(pc.struct_field(scope_spans, "spans"))[0])
-    accepted = int(valid.sum())
-    return accepted, len(valid) - accepted
-
-
 def _valid(spans: pa.Array) -> npt.NDArray[np.bool_]:
     trace_id, span_id = pc.struct_field(spans, "trace_id"), pc.struct_field(spans, "span_id")
     return _valid_id(trace_id, 16) & _valid_id(span_id, 8)

@@ -1,88 +1,200 @@
-"""OTLP over gRPC: the trace, metrics and logs services."""
+"""OTLP over gRPC: the trace, metrics and logs services, and the standard health service."""
 
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, Final, NoReturn
+import asyncio
+import random
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final
 
 import grpc
+import grpc.aio
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from tupletrace.processor import listen, wire
-from tupletrace.processor.journal import JournalError
-from tupletrace.processor.receive import MAX_REQUEST_BYTES, Receiver
+from tupletrace.processor import listen, metrics, tokens, wire
+from tupletrace.processor.admission import Held
+from tupletrace.processor.receive import Receiver
+from tupletrace.processor.refusal import MalformedRequest, Refused, TooSlow, Unavailable
+from tupletrace.processor.tls import Tls
+from tupletrace.processor.tokens import Access
 
-_SERVICES: Final = {
+SERVICES: Final = {
     "opentelemetry.proto.collector.trace.v1.TraceService": wire.TRACES,
     "opentelemetry.proto.collector.metrics.v1.MetricsService": wire.METRICS,
     "opentelemetry.proto.collector.logs.v1.LogsService": wire.LOGS,
 }
-_WORKERS: Final = 32
-_DURABLE_TIMEOUT_S: Final = 8.0
-"""Below the 10 s after which the SDK's exporters give a request up."""
-_RETRY: Final = RetryInfo(retry_delay=Duration(seconds=1)).SerializeToString()
 _DRAIN_S: Final = 5.0
+_BODY_S: Final = 60.0
+_RETRY_S: Final = (1.0, 3.0)
+"""The SDK's exporters give a request up after 10 s. Clients that come back do so one by one."""
+_OPTIONS: Final = [
+    # Otherwise a second processor would share the port and split the traffic unseen.
+    ("grpc.so_reuseport", 0),
+    # The default calls a client that pings every 30 s too eager, and closes its connection.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Half-open connections are found and closed.
+    ("grpc.keepalive_time_ms", 120_000),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+]
+_EOF: Final[Any] = grpc.aio.EOF  # pyright: ignore[reportAttributeAccessIssue]
+_HealthServicer: Any = health.aio.HealthServicer  # pyright: ignore[reportAttributeAccessIssue]
+Ready = Callable[[], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcSettings:
+    """Where to listen."""
+
+    host: str
+    port: int
+    tls: Tls | None = None
 
 
 class GrpcServer:
-    """A running OTLP/gRPC server; ``address`` is where it really listens (port 0 asks for a free one)."""
+    """A running OTLP/gRPC server in a thread of its own; ``address`` is where it really listens."""
 
-    def __init__(self, receiver: Receiver, host: str, port: int) -> None:
-        """Listen and serve.
+    def __init__(self, receiver: Receiver, access: Access, settings: GrpcSettings, ready: Ready) -> None:
+        """Listen and serve; ``ready`` says why no request is taken now.
 
         Raises:
             PortInUse: somebody else listens there, or the address is not this machine's.
         """
-        # Tried first by ourselves: gRPC says why only in its own log.
-        listen.bound(host, port, "gRPC").close()
-        self._receiver = receiver
-        self._server = grpc.server(
-            ThreadPoolExecutor(_WORKERS, "tupletrace-grpc"),
-            options=[
-                ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-                # Otherwise a second processor would share the port and split the traffic unseen.
-                ("grpc.so_reuseport", 0),
-            ],
+        self._receiver, self._access, self._settings, self._ready = receiver, access, settings, ready
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        started: Future[str] = Future()
+        self._thread = threading.Thread(
+            target=self._loop.run_until_complete,
+            args=(self._serve(started),),
+            name="tupletrace-grpc",
+            daemon=True,
         )
-        for service, signal in _SERVICES.items():
-            self._server.add_generic_rpc_handlers((self._handler(service, signal),))
-        try:
-            bound = self._server.add_insecure_port(f"{host}:{port}")
-        except RuntimeError:
-            bound = 0
-        if not bound:
-            raise listen.PortInUse(
-                f"cannot listen on {host}:{port} (gRPC): the port is in use or the address is not here"
-            )
-        self.address = f"{host}:{bound}"
-        self._server.start()
+        self._thread.start()
+        self.address = started.result()
 
     def stop(self) -> None:
         """Refuse new calls, let those under way finish."""
-        self._server.stop(_DRAIN_S).wait()
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    async def _serve(self, started: "Future[str]") -> None:
+        try:
+            server = grpc.aio.server(
+                options=[*_OPTIONS, ("grpc.max_receive_message_length", self._receiver.limits.request_bytes)]
+            )
+            for service, signal in SERVICES.items():
+                server.add_generic_rpc_handlers((self._handler(service, signal),))
+            servicer = _Health(self._ready)
+            health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+            address = self._listen(server)
+            await server.start()
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            started.set_exception(error)
+            return
+        started.set_result(address)
+        await self._stopping.wait()
+        await servicer.enter_graceful_shutdown()
+        await server.stop(_DRAIN_S)
+
+    def _listen(self, server: Any) -> str:
+        host, tls = self._settings.host, self._settings.tls
+        # Tried first by ourselves: gRPC says why only in its own log.
+        tried = listen.bound(host, self._settings.port, "gRPC")
+        address = listen.written(tried[0], host)
+        names = [one.getsockname()[:2] for one in tried]
+        for one in tried:
+            one.close()
+        credentials = tls.credentials() if tls else None
+        for name, port in names:
+            target = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+            try:
+                if credentials is None:
+                    server.add_insecure_port(target)
+                else:
+                    server.add_secure_port(target, credentials)
+            except RuntimeError:
+                raise listen.PortInUse(
+                    f"cannot listen on {target} (gRPC): the port is in use or the address is not here"
+                ) from None
+        return address
 
     def _handler(self, service: str, signal: str) -> grpc.GenericRpcHandler:
-        def export(body: bytes, context: grpc.ServicerContext) -> bytes:
-            return self._export(signal, body, context)
-
+        # Unary to the client. As a stream to us: its one message is read when we ask for it, not before.
         # No deserializer: gRPC would answer INTERNAL to bytes that are not protobuf.
-        method = grpc.unary_unary_rpc_method_handler(export)
+        method = grpc.stream_unary_rpc_method_handler(self._export(signal))
         return grpc.method_handlers_generic_handler(service, {"Export": method})
 
-    def _export(self, signal: str, body: bytes, context: grpc.ServicerContext) -> bytes:
+    def _export(self, signal: str) -> Callable[[Any, Any], Awaitable[bytes]]:
+        async def export(_requests: Any, context: Any) -> bytes:
+            async def read(held: Held) -> bytes:
+                body = await _read(context)
+                held.add(len(body))
+                return body
+
+            try:
+                self._check(signal, context)
+                return (await self._receiver.take(signal, read)).SerializeToString()
+            except Refused as error:
+                await _abort(context, error)
+                raise AssertionError("abort raises") from None
+
+        return export
+
+    def _check(self, signal: str, context: Any) -> None:
+        said = dict(context.invocation_metadata() or ())
         try:
-            accepted = self._receiver.accept(signal, body)
-            if accepted.durable is not None:
-                accepted.durable.result(_DURABLE_TIMEOUT_S)
-        except wire.MalformedRequest as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except (JournalError, FutureTimeout) as error:
-            _retry_later(context, str(error) or "the journal did not answer in time")
-        return accepted.response
+            self._access.check(said.get("authorization"), tokens.INGEST)
+        except Refused as refused:
+            metrics.REQUESTS.labels(signal, refused.reason).inc()
+            raise
 
 
-def _retry_later(context: Any, why: str) -> NoReturn:
-    # Python's exporter looks for the delay here.
-    context.set_trailing_metadata((("google.rpc.retryinfo-bin", _RETRY),))
-    context.abort(grpc.StatusCode.UNAVAILABLE, why)
-    raise AssertionError("abort returns")
+async def _read(context: Any) -> bytes:
+    try:
+        async with asyncio.timeout(_BODY_S):
+            body = await context.read()
+    except TimeoutError:
+        raise TooSlow(f"the request did not come within {_BODY_S:g} s") from None
+    if body is _EOF:
+        raise MalformedRequest("the call had no request")
+    return body
+
+
+async def _abort(context: Any, error: Refused) -> None:
+    (code,) = [code for code in grpc.StatusCode if code.value[0] == error.grpc]
+    await context.abort(code, str(error), _retry(error) if isinstance(error, Unavailable) else ())
+
+
+def _retry(error: Unavailable) -> tuple[tuple[str, bytes], ...]:
+    delay = Duration()
+    delay.FromMilliseconds(int(1000 * random.uniform(*_RETRY_S)))  # noqa: S311
+    retry = RetryInfo(retry_delay=delay)
+    details = AnyMessage()
+    details.Pack(retry)
+    said = Status(code=error.grpc, message=str(error), details=[details])
+    # Python's exporter looks for the delay in the first, the others in the second.
+    return (
+        ("google.rpc.retryinfo-bin", retry.SerializeToString()),
+        ("grpc-status-details-bin", said.SerializeToString()),
+    )
+
+
+class _Health(_HealthServicer):
+    """Answers for the whole server, under the name "" and those of its services."""
+
+    def __init__(self, ready: Ready) -> None:
+        super().__init__()
+        self._ready = ready
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+        state = health_pb2.HealthCheckResponse
+        now = state.NOT_SERVING if self._ready() else state.SERVING
+        for service in ("", *SERVICES):
+            await self.set(service, now)
+        return await super().Check(request, context)

@@ -1,65 +1,83 @@
-"""HTTP: OTLP in protobuf under ``/v1/``, SQL under ``POST /sql``, health under ``/healthz``."""
+"""HTTP: OTLP in protobuf and JSON under ``/v1/``, SQL under ``POST /sql``, health and metrics."""
 
 import asyncio
-import json
+import random
 import threading
-import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
-import pyarrow as pa
+import h11
 import uvicorn
-from google.rpc.status_pb2 import Status
+from google.protobuf import json_format
+from google.rpc import code_pb2
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tupletrace.processor import listen, query, wire
-from tupletrace.processor.journal import JournalError
-from tupletrace.processor.receive import MAX_REQUEST_BYTES, Receiver
+from tupletrace.processor import body, guard, listen, metrics
+from tupletrace.processor.guard import Callers
+from tupletrace.processor.receive import Receiver
+from tupletrace.processor.refusal import Refused, TooLarge, TooSlow, Unavailable, Unsupported
+from tupletrace.processor.sql_endpoint import Answer, SqlEndpoint
+from tupletrace.processor.tls import Tls
+from tupletrace.processor.tokens import Access
 
-PROTOBUF: Final = "application/x-protobuf"
-_INVALID_ARGUMENT, _UNAVAILABLE = 3, 14
 _BACKLOG: Final = 2048
-
-Answer = Callable[[str, query.Parameters], pa.Table]
-
-
-class _TooLarge(ValueError):
-    def __init__(self) -> None:
-        super().__init__(f"a request may have {MAX_REQUEST_BYTES} bytes, uncompressed")
+_HEADERS_S: Final = 10.0
+_IDLE_S: Final = 60
+_DRAIN_S: Final = 5
+_RETRY_S: Final = 3
+"""At most: the SDK's exporters give a request up after 10 s. Clients that come back do so one by one."""
 
 
-class _UnknownEncoding(ValueError):
-    pass
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Where to listen, and whom to answer."""
+
+    host: str
+    port: int
+    callers: Callers
+    tls: Tls | None = None
 
 
 class HttpServer:
     """A running HTTP server in a thread of its own; ``address`` is where it really listens."""
 
-    def __init__(self, receiver: Receiver, answer: Answer, host: str, port: int) -> None:
-        """Listen and serve; ``answer`` runs one SQL query.
+    def __init__(
+        self, receiver: Receiver, answer: Answer, access: Access, settings: HttpSettings, ready: "Ready"
+    ) -> None:
+        """Listen and serve; ``answer`` runs one SQL query, ``ready`` says why no request is taken now.
 
         Raises:
             PortInUse: somebody else listens there, or the address is not this machine's.
         """
-        listener = listen.bound(host, port, "HTTP")
-        # At once: who connects before the thread serves waits for it and is not refused.
-        listener.listen(_BACKLOG)
-        self.address = f"{host}:{listener.getsockname()[1]}"
+        listeners = listen.bound(settings.host, settings.port, "HTTP")
+        for listener in listeners:
+            # At once: who connects before the thread serves waits for it and is not refused.
+            listener.listen(_BACKLOG)
+        self.address = listen.written(listeners[0], settings.host)
+        tls = settings.tls
         config = uvicorn.Config(
-            _application(receiver, answer, host),
-            log_level="warning",
+            _application(receiver, answer, access, settings.callers, ready),
+            http=_Protocol,
+            ws="none",
+            log_config=None,
             lifespan="off",
-            timeout_graceful_shutdown=5,
+            server_header=False,
+            access_log=False,
+            timeout_keep_alive=_IDLE_S,
+            timeout_graceful_shutdown=_DRAIN_S,
+            ssl_context_factory=(lambda _config, _default: tls.context()) if tls else None,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name="tupletrace-http", daemon=True
+            target=self._server.run, args=(listeners,), name="tupletrace-http", daemon=True
         )
         self._thread.start()
 
@@ -69,115 +87,108 @@ class HttpServer:
         self._thread.join()
 
 
-def _application(receiver: Receiver, answer: Answer, host: str) -> Starlette:
+Ready = Callable[[], list[str]]
+
+
+class _Protocol(H11Protocol):
+    """Closes a connection that takes too long to say what it wants."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            if self._late is None:
+                self._await_headers()
+        else:
+            self._disarm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def _await_headers(self) -> None:
+        self._late = self.loop.call_later(_HEADERS_S, self.transport.close)
+
+    def _disarm(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
+def _application(
+    receiver: Receiver, answer: Answer, access: Access, callers: Callers, ready: Ready
+) -> Starlette:
     async def export(request: Request) -> Response:
         return await _export(receiver, request)
 
-    async def sql(request: Request) -> Response:
-        return await _sql(answer, request)
+    async def health(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
 
-    async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok", "counts": dict(receiver.counts)})
+    async def readiness(_request: Request) -> Response:
+        why = ready()
+        return JSONResponse(
+            {"status": "ready"} if not why else {"status": "not ready", "why": why}, 503 if why else 200
+        )
+
+    async def measured(_request: Request) -> Response:
+        return Response(await run_in_threadpool(metrics.text), media_type=metrics.CONTENT_TYPE)
 
     return Starlette(
         routes=[
-            Route("/v1/{signal}", export, methods=["POST"]),
-            Route("/sql", sql, methods=["POST"]),
+            *(Route(path, export, methods=["POST"]) for path in guard.OTLP),
+            Route("/sql", SqlEndpoint(answer, receiver.admission), methods=["POST"]),
             Route("/healthz", health),
+            Route("/readyz", readiness),
+            Route("/metrics", measured),
         ],
-        # A page in a browser must not reach us through a name that it rebinds to 127.0.0.1.
         middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", host])
+            Middleware(guard.Doorkeeper, callers=callers),
+            # A preflight carries no token.
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(callers.origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type", "Content-Encoding"],
+            ),
+            Middleware(guard.Gatekeeper, access=access),
         ],
+        exception_handlers={404: _not_served, 405: _not_served, 500: _broken},
     )
 
 
+async def _not_served(request: Request, error: Any) -> Response:
+    said = f"{request.method} {request.url.path}: {error.detail}"
+    return guard.status(request.scope, error.status_code, code_pb2.UNIMPLEMENTED, said, error.headers or {})
+
+
+async def _broken(request: Request, _error: Exception) -> Response:
+    return guard.status(request.scope, 500, code_pb2.INTERNAL, "the processor failed; its log says why", {})
+
+
 async def _export(receiver: Receiver, request: Request) -> Response:
-    signal = request.path_params["signal"]
-    if signal not in (wire.TRACES, wire.METRICS, wire.LOGS):
-        return Response(status_code=404)
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != PROTOBUF:
-        return _status(415, _INVALID_ARGUMENT, f"send {PROTOBUF}")
+    signal, kind = guard.OTLP[request.url.path], guard.media_type(request.headers)
     try:
-        body = await _body(request)
-        accepted = await run_in_threadpool(receiver.accept, signal, body)
-        if accepted.durable is not None:
-            await asyncio.wrap_future(accepted.durable)
-    except _TooLarge as error:
+        if kind not in (guard.PROTOBUF, guard.JSON):
+            raise Unsupported(f"send {guard.PROTOBUF} or {guard.JSON}")
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        response = await receiver.take(
+            signal,
+            lambda held: body.read(request, receiver.limits, held),
+            body.unpacker(encoding, receiver.limits, signal if kind == guard.JSON else None),
+            body.expected(request, receiver.limits),
+        )
+    except Unavailable as error:
+        return guard.refusal(request.scope, error, {"Retry-After": str(random.randint(1, _RETRY_S))})  # noqa: S311
+    except (TooLarge, TooSlow) as error:
         # Nobody reads the rest.
-        return _status(413, _INVALID_ARGUMENT, str(error), {"Connection": "close"})
-    except _UnknownEncoding as error:
-        return _status(415, _INVALID_ARGUMENT, str(error))
-    except (wire.MalformedRequest, zlib.error) as error:
-        return _status(400, _INVALID_ARGUMENT, str(error))
-    except JournalError as error:
-        return _status(503, _UNAVAILABLE, str(error), {"Retry-After": "1"})
-    except ClientDisconnect:
-        return Response(status_code=400)
-    return Response(accepted.response, media_type=PROTOBUF)
-
-
-async def _body(request: Request) -> bytes:
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding not in ("identity", "gzip"):
-        raise _UnknownEncoding(f"content-encoding {encoding} is not understood; send gzip or none")
-    parts: list[bytes] = []
-    size, begun = 0, False
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
-    async for chunk in request.stream():
-        begun |= bool(chunk)
-        while chunk:
-            part, chunk = (chunk, b"") if inflater is None else _inflate(inflater, chunk)
-            size += len(part)
-            if size > MAX_REQUEST_BYTES:
-                raise _TooLarge
-            parts.append(part)
-            if inflater is not None and inflater.eof and chunk:
-                # A gzip body may have several members.
-                inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    if inflater is not None and begun and not inflater.eof:
-        raise wire.MalformedRequest("the gzip body ends too early")
-    return b"".join(parts)
-
-
-def _inflate(inflater: Any, chunk: bytes) -> tuple[bytes, bytes]:
-    part = inflater.decompress(chunk, MAX_REQUEST_BYTES + 1)
-    return part, inflater.unconsumed_tail or inflater.unused_data
-
-
-def _status(code: int, grpc_code: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    body = Status(code=grpc_code, message=message).SerializeToString()
-    return Response(body, code, headers, PROTOBUF)
-
-
-async def _sql(answer: Answer, request: Request) -> Response:
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        return JSONResponse({"error": 'send application/json: {"sql": "SELECT ...", "params": []}'}, 415)
-    try:
-        asked = json.loads(await _body(request))
-        sql, parameters = asked["sql"], asked.get("params")
-        if not isinstance(sql, str) or not isinstance(parameters, list | dict | None):
-            raise TypeError
-    except (_TooLarge, ClientDisconnect) as error:
-        return JSONResponse({"error": str(error)}, 413, {"Connection": "close"})
-    except (ValueError, KeyError, TypeError, RecursionError, zlib.error):
-        return JSONResponse({"error": 'the body is {"sql": "SELECT ...", "params": []}'}, 400)
-    try:
-        table = await run_in_threadpool(answer, sql, parameters)
-    except query.SqlRefused as error:
-        return JSONResponse({"error": str(error)}, 403)
-    except query.SqlFailed as error:
-        return JSONResponse({"error": str(error)}, 400)
-    accepted = request.headers.get("accept", "")
-    if query.ARROW in accepted:
-        return Response(_arrow(table), media_type=query.ARROW)
-    if "text/csv" in accepted:
-        return Response(await run_in_threadpool(query.to_csv, table), media_type="text/csv")
-    return Response(await run_in_threadpool(query.to_json, table), media_type="application/json")
-
-
-def _arrow(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+        return guard.refusal(request.scope, error, {"Connection": "close"})
+    except Refused as error:
+        return guard.refusal(request.scope, error)
+    if kind == guard.PROTOBUF:
+        return Response(response.SerializeToString(), media_type=kind)
+    return Response(json_format.MessageToJson(response, indent=None), media_type=kind)

@@ -1,71 +1,158 @@
-"""What every transport does with a request: check it, journal it, answer it."""
+"""What every transport does with a request: let it in, read it, check it, journal it, answer it."""
 
-import threading
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import Future
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from tupletrace.processor import decode, wire
-from tupletrace.processor.journal import Journal
+from tupletrace.processor import limits, metrics, records, wire
+from tupletrace.processor.admission import Admission, Held
+from tupletrace.processor.journal import Journal, JournalError
+from tupletrace.processor.limits import Limits
+from tupletrace.processor.records import Records
+from tupletrace.processor.refusal import Refused, Unavailable
 
-MAX_REQUEST_BYTES: Final = 64 * 2**20
-"""OTLP 1.11 recommends 64 MiB, after decompression: one default batch of 512 spans with 100 kB prompts."""
+_DURABLE_TIMEOUT_S: Final = 8.0
+"""Below the 10 s after which the SDK's exporters give a request up."""
+_INLINE_BYTES: Final = 16 * 2**10
+"""A smaller request is checked in less time than a thread takes to be told of it."""
+_CHECKING: Final = 4
+"""Requests parsed at once: each may hold hundreds of megabytes for a moment."""
+_RESPONSES: Final[dict[str, tuple[Any, str, str]]] = {
+    wire.TRACES: (ExportTraceServiceResponse, "rejected_spans", "spans"),
+    wire.METRICS: (ExportMetricsServiceResponse, "rejected_data_points", "data points"),
+    wire.LOGS: (ExportLogsServiceResponse, "rejected_log_records", "log records"),
+}
+_WHY: Final = {
+    records.INVALID_ID: "with an invalid trace_id or span_id (16 and 8 bytes, not all zero)",
+    records.INVALID_TEXT: "with text that is not UTF-8 or a value that cannot be read",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """A checked request: ``durable`` completes when it is on disk, then ``response`` may be sent."""
-
+class _Accepted:
     durable: "Future[int] | None"
-    response: bytes
+    response: Any
 
 
 class Receiver:
-    """Takes raw request bodies from any thread; ``counts`` says what became of them."""
+    """Takes requests from any event loop, each acknowledged once it is on disk."""
 
-    def __init__(self, journal: Journal, on_append: Callable[[], None]) -> None:
+    def __init__(
+        self, journal: Journal, on_append: Callable[[], None], admission: Admission, most: Limits
+    ) -> None:
         """Journal into ``journal``; call ``on_append`` after each request that is on disk."""
         self._journal, self._on_append = journal, on_append
-        self._counting = threading.Lock()
-        self.counts: Counter[str] = Counter()
-        """``requests.<signal>``, ``requests.malformed``, ``spans.accepted``, ``spans.rejected``."""
+        self.admission, self.limits = admission, most
+        self.journal_seq = 0
+        """Of the last request that is on disk, 0 before the first."""
+        self._checking = ThreadPoolExecutor(_CHECKING, "tupletrace-receive")
 
-    def accept(self, signal: str, body: bytes) -> Accepted:
-        """Check one uncompressed protobuf request and queue it for the journal.
+    async def take(
+        self,
+        signal: str,
+        read: Callable[[Held], Awaitable[bytes]],
+        unpack: Callable[[bytes, Held], bytes] | None = None,
+        expected: int = 0,
+    ) -> Any:
+        """Return the response to one request of about ``expected`` bytes, once it is on disk.
+
+        ``read`` gives its body; ``unpack``, which may take its time, makes of that protobuf, uncompressed.
 
         Raises:
-            MalformedRequest: it is not an OTLP request of this signal.
+            Refused: it is not accepted; nothing of it was kept, unless the journal was only too slow.
         """
         try:
-            response, spans, rejected = self._check(signal, body)
-        except wire.MalformedRequest:
-            self._count({"requests.malformed": 1})
+            accepted = await self._received(signal, read, unpack, expected)
+            if accepted.durable is not None:
+                await asyncio.wait_for(asyncio.wrap_future(accepted.durable), _DURABLE_TIMEOUT_S)
+        except Refused as refused:
+            metrics.REQUESTS.labels(signal, refused.reason).inc()
             raise
-        self._count({f"requests.{signal}": 1, "spans.accepted": spans, "spans.rejected": rejected})
-        if not body or (rejected and not spans):
-            return Accepted(None, response)
+        except (JournalError, TimeoutError) as error:
+            metrics.REQUESTS.labels(signal, Unavailable.reason).inc()
+            raise Unavailable(str(error) or "the journal did not answer in time") from None
+        metrics.REQUESTS.labels(signal, "accepted").inc()
+        return accepted.response
+
+    async def _received(
+        self,
+        signal: str,
+        read: Callable[[Held], Awaitable[bytes]],
+        unpack: Callable[[bytes, Held], bytes] | None,
+        expected: int,
+    ) -> _Accepted:
+        held = self.admission.enter(expected)
+        try:
+            body = await read(held)
+        except BaseException:
+            held.release()
+            raise
+        # From here on the bytes are given back there, even if nobody waits any longer.
+        if unpack is None and len(body) <= _INLINE_BYTES:
+            return self._accept(signal, body, None, held)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._checking, self._accept, signal, body, unpack, held)
+
+    def _accept(
+        self, signal: str, body: bytes, unpack: Callable[[bytes, Held], bytes] | None, held: Held
+    ) -> _Accepted:
+        durable = None
+        try:
+            if unpack is not None:
+                body = unpack(body, held)
+            limits.check(signal, body, self.limits)
+            found = records.examine(signal, body)
+            if found.kept:
+                durable = self._append(signal, found.body, held)
+        finally:
+            if durable is None:
+                held.release()
+        self._count(signal, found)
+        return _Accepted(durable, _response(signal, found))
+
+    def _append(self, signal: str, body: bytes, held: Held) -> "Future[int]":
+        began = time.perf_counter()
+
+        def done(journalled: "Future[int]") -> None:
+            held.release()
+            metrics.JOURNAL_QUEUE.dec()
+            if journalled.exception() is None:
+                self.journal_seq = max(self.journal_seq, journalled.result())
+                metrics.COMMIT.observe(time.perf_counter() - began)
+                metrics.RECEIVED_BYTES.labels(signal).inc(len(body))
+                self._on_append()
+
+        metrics.JOURNAL_QUEUE.inc()
         durable = self._journal.append(signal, body)
-        durable.add_done_callback(lambda done: done.exception() or self._on_append())
-        return Accepted(durable, response)
+        durable.add_done_callback(done)
+        return durable
 
     @staticmethod
-    def _check(signal: str, body: bytes) -> tuple[bytes, int, int]:
-        if signal != wire.TRACES:
-            wire.parse(signal, [body])
-            return b"", 0, 0
-        accepted, rejected = decode.check(body)
-        response = ExportTraceServiceResponse()
-        if rejected:
-            response.partial_success.rejected_spans = rejected
-            response.partial_success.error_message = (
-                f"{rejected} spans left out: a trace_id has 16 bytes and a span_id 8, not all zero"
-            )
-        return response.SerializeToString(), accepted, rejected
+    def _count(signal: str, found: Records) -> None:
+        metrics.RECORDS.labels(signal, "accepted").inc(found.kept)
+        for reason, count in found.left_out.items():
+            metrics.RECORDS.labels(signal, reason).inc(count)
+        if found.repaired:
+            metrics.ODDITIES.labels("repaired_text").inc(found.repaired)
 
-    def _count(self, counts: dict[str, int]) -> None:
-        with self._counting:
-            self.counts.update(counts)
+
+def _response(signal: str, found: Records) -> Any:
+    kind, rejected, name = _RESPONSES[signal]
+    response = kind()
+    said: list[str] = []
+    if found.left_out:
+        setattr(response.partial_success, rejected, found.left_out.total())
+        why = ", ".join(f"{count} {_WHY[reason]}" for reason, count in found.left_out.items())
+        said.append(f"{found.left_out.total()} {name} left out: {why}")
+    if found.repaired:
+        said.append(f"{found.repaired} texts around {name} were not UTF-8 and are repaired")
+    if said:
+        response.partial_success.error_message = "; ".join(said)
+    return response

@@ -1,26 +1,66 @@
 """``tupletrace serve``: wires receiver, journal, indexer and the SQL endpoint, and drains them in order."""
 
+import math
+import resource
 import signal
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
+import duckdb
 import pyarrow as pa
 
-from tupletrace.processor import index, query
-from tupletrace.processor.grpc_server import GrpcServer
-from tupletrace.processor.http_server import HttpServer
-from tupletrace.processor.journal import Journal, journal_folder
+from tupletrace.processor import index, listen, metrics, query
+from tupletrace.processor.admission import Admission
+from tupletrace.processor.grpc_server import GrpcServer, GrpcSettings
+from tupletrace.processor.guard import Callers
+from tupletrace.processor.http_server import HttpServer, HttpSettings
+from tupletrace.processor.journal import Journal, journal_folder, last_seq
+from tupletrace.processor.limits import Limits
 from tupletrace.processor.lock import DatabaseLock
 from tupletrace.processor.receive import Receiver
+from tupletrace.processor.refusal import Unavailable
 from tupletrace.processor.store import Store
+from tupletrace.processor.tls import Tls
+from tupletrace.processor.tokens import Access, tokens_file
+
+_MOST_FILES: Final = 65_536
+"""One connection is one file; the usual limit of 1,024 is there for programs that call select()."""
+_AWAKE_S: Final = 0.5
+_LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
-def serve(database: Path, grpc: tuple[str, int], http: tuple[str, int]) -> None:
+class Unprotected(RuntimeError):
+    """Other machines could reach a processor that asks for no token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What ``tupletrace serve`` may be told."""
+
+    database: Path
+    grpc: tuple[str, int]
+    http: tuple[str, int]
+    insecure: bool = False
+    tls: Tls | None = None
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    in_flight_bytes: int = 256 * 2**20
+    """Of requests that are being received or wait for the journal."""
+    reserve_bytes: int | None = None
+    """Of the disk, that stay free (default: 5 %, at least 1 GiB)."""
+
+
+def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; print one line with ``ready`` when every port answers.
 
     Raises:
-        DatabaseInUse, StoreError, JournalError, PortInUse, OSError, sqlite3.Error: it cannot start.
+        Unprotected, TokensUnreadable, TlsUnusable, DatabaseInUse, StoreError, JournalError, PortInUse,
+        OSError, sqlite3.Error: it cannot start.
     """
     stopping = threading.Event()
 
@@ -30,30 +70,54 @@ def serve(database: Path, grpc: tuple[str, int], http: tuple[str, int]) -> None:
     # From the first moment: a signal during the start ends it cleanly as well.
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+    _raise_file_limit()
+    database = settings.database
+    access = _access(settings)
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with DatabaseLock(database) as lock:
         store = Store(database)
         try:
             journal = Journal(journal_folder(database), store.journal_seq)
             try:
-                _run(store, journal, lock, database, grpc, http, stopping)
+                _run(store, journal, lock, settings, access, stopping)
             finally:
                 journal.close()
         finally:
             store.close()
 
 
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _access(settings: Settings) -> Access:
+    access = Access(tokens_file(settings.database))
+    if settings.tls:
+        settings.tls.check()
+    for host, port in (settings.grpc, settings.http):
+        if not access.needed and not settings.insecure and not listen.is_loopback(host):
+            raise Unprotected(
+                f"{host}:{port} can be reached from other machines and no token is needed: make one with "
+                "`tupletrace tokens add`, or say --insecure"
+            )
+    return access
+
+
 def _run(
     store: Store,
     journal: Journal,
     lock: DatabaseLock,
-    database: Path,
-    grpc: tuple[str, int],
-    http: tuple[str, int],
+    settings: Settings,
+    access: Access,
     stopping: threading.Event,
 ) -> None:
     queries = query.Queries(store.cursor)
-    indexer = index.Indexer(journal_folder(database), store)
+    folder = journal_folder(settings.database)
+    last_before = last_seq(folder)
+    indexer = index.Indexer(folder, store)
 
     def answer(sql: str, parameters: query.Parameters) -> pa.Table:
         try:
@@ -63,14 +127,20 @@ def _run(
             raise
 
     try:
-        receiver = Receiver(journal, indexer.wake)
-        http_server = HttpServer(receiver, answer, *http)
+        admission = Admission(folder, settings.in_flight_bytes, settings.reserve_bytes)
+        receiver = Receiver(journal, indexer.wake, admission, settings.limits)
+        metrics.observe("journal_seq", lambda: max(receiver.journal_seq, last_before))
+        metrics.observe("index_seq", lambda: _indexed(store))
+        ready = _ready(admission, stopping)
+        http_server = HttpServer(receiver, answer, access, _http(settings), ready)
         try:
-            grpc_server = GrpcServer(receiver, *grpc)
+            grpc_server = GrpcServer(receiver, access, GrpcSettings(*settings.grpc, settings.tls), ready)
             lock.announce(http_server.address)
-            ready = f"tupletrace ready grpc={grpc_server.address} http={http_server.address} db={database}"
-            print(ready, flush=True)
-            stopping.wait()
+            said = f"grpc={grpc_server.address} http={http_server.address} db={settings.database}"
+            print(f"tupletrace ready {said}", flush=True)
+            # The kernel may give the signal to a thread of gRPC: Python runs our handler when we wake up.
+            while not stopping.wait(_AWAKE_S):
+                pass
             grpc_server.stop()
         finally:
             queries.stop()
@@ -78,3 +148,35 @@ def _run(
     finally:
         # Everything acknowledged is in the journal; index the rest of it before closing.
         indexer.stop()
+
+
+def _indexed(store: Store) -> float:
+    try:
+        with store.cursor() as cursor:
+            return float(cursor.execute("SELECT indexed_seq()").fetchall()[0][0])
+    except duckdb.Error:
+        # It is being opened again, or closed.
+        return math.nan
+
+
+def _http(settings: Settings) -> HttpSettings:
+    host, port = settings.http
+    callers = Callers(
+        hosts={*_LOCAL, host.lower(), *(one.lower() for one in settings.hosts)},
+        origins=settings.origins,
+        any_address=not listen.is_loopback(host),
+    )
+    return HttpSettings(host, port, callers, settings.tls)
+
+
+def _ready(admission: Admission, stopping: threading.Event) -> Callable[[], list[str]]:
+    def why_not() -> list[str]:
+        if stopping.is_set():
+            return ["it is stopping"]
+        try:
+            admission.check_disk()
+        except Unavailable as error:
+            return [str(error)]
+        return []
+
+    return why_not

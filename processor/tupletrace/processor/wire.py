@@ -16,19 +16,18 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from tupletrace.processor.refusal import MalformedRequest as MalformedRequest
+
 TRACES: Final = "traces"
 METRICS: Final = "metrics"
 LOGS: Final = "logs"
-_REQUESTS: Final = {
-    TRACES: trace_service_pb2.DESCRIPTOR.message_types_by_name["ExportTraceServiceRequest"],
-    METRICS: metrics_service_pb2.DESCRIPTOR.message_types_by_name["ExportMetricsServiceRequest"],
-    LOGS: logs_service_pb2.DESCRIPTOR.message_types_by_name["ExportLogsServiceRequest"],
+REQUESTS: Final[dict[str, Any]] = {
+    TRACES: trace_service_pb2.ExportTraceServiceRequest,
+    METRICS: metrics_service_pb2.ExportMetricsServiceRequest,
+    LOGS: logs_service_pb2.ExportLogsServiceRequest,
 }
+"""The message of each signal as OTLP has it."""
 _RECURSIVE: Final = {"array_value", "kvlist_value"}
-
-
-class MalformedRequest(ValueError):
-    """A request body that is not a protobuf message of its signal."""
 
 
 def _loosen(message: DescriptorProto) -> None:
@@ -57,14 +56,15 @@ def _add(pool: DescriptorPool, file: FileDescriptor, added: set[str]) -> None:
 
 def _loosened() -> DescriptorPool:
     pool, added = DescriptorPool(), set[str]()
-    for request in _REQUESTS.values():
-        _add(pool, request.file, added)
+    for request in REQUESTS.values():
+        _add(pool, request.DESCRIPTOR.file, added)
     return pool
 
 
 def _handlers(pool: DescriptorPool) -> dict[str, Any]:
     loosened = {
-        signal: pool.FindMessageTypeByName(request.full_name) for signal, request in _REQUESTS.items()
+        signal: pool.FindMessageTypeByName(request.DESCRIPTOR.full_name)
+        for signal, request in REQUESTS.items()
     }
     ptars_pool = ptars.HandlerPool([request.file for request in loosened.values()])
     return {signal: ptars_pool.get_for_message(request) for signal, request in loosened.items()}
@@ -72,8 +72,18 @@ def _handlers(pool: DescriptorPool) -> dict[str, Any]:
 
 _POOL: Final = _loosened()
 _HANDLERS: Final = _handlers(_POOL)
-ArrayValue: Any = GetMessageClass(_POOL.FindMessageTypeByName("opentelemetry.proto.common.v1.ArrayValue"))
-KeyValueList: Any = GetMessageClass(_POOL.FindMessageTypeByName("opentelemetry.proto.common.v1.KeyValueList"))
+
+
+def _loose(name: str) -> Any:
+    return GetMessageClass(_POOL.FindMessageTypeByName(name))
+
+
+LOOSE_REQUESTS: Final[dict[str, Any]] = {
+    signal: _loose(request.DESCRIPTOR.full_name) for signal, request in REQUESTS.items()
+}
+"""The message of each signal by the loosened descriptors: it holds what a strict one refuses."""
+ArrayValue: Any = _loose("opentelemetry.proto.common.v1.ArrayValue")
+KeyValueList: Any = _loose("opentelemetry.proto.common.v1.KeyValueList")
 """What the loosened fields hold, by the same descriptors: one level of it at a time."""
 
 

@@ -7,10 +7,21 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from tupletrace.processor.cli import costs, coverage, demo, doctor, serve, sql
+from tupletrace.processor.cli import (
+    costs,
+    coverage,
+    demo,
+    doctor,
+    questions,
+    serve,
+    sides,
+    sql,
+    tokens,
+    trace,
+)
 from tupletrace.processor.cli.options import UsageError
 
-_COMMANDS: Final = (serve, sql, coverage, costs, doctor, demo)
+_COMMANDS: Final = (serve, sql, coverage, costs, questions, sides, trace, tokens, doctor, demo)
 """In the order of ``--help``; each has ``add(commands)``, which names ``run`` (and ``extra``) as defaults."""
 _USAGE_ERROR: Final = 2
 
