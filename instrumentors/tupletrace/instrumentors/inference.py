@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-"""Inferences that tell what util-genai's tell for less: only what was said of one is looked at."""
+"""Inferences and workflows that tell what util-genai's tell for less: only what was said is looked at."""
 
 from collections.abc import Mapping
 from dataclasses import is_dataclass
@@ -11,12 +11,14 @@ from opentelemetry.trace import SpanKind, set_span_in_context
 from opentelemetry.util.genai._conversation_context import get_ambient_conversation_id, with_conversation_id
 from opentelemetry.util.genai._inference_invocation import _should_emit_event
 from opentelemetry.util.genai._invocation import get_content_attributes
+from opentelemetry.util.genai._workflow_invocation import WorkflowData
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import (
     CLIENT_INFERENCE_CONTEXT_KEY,
     Error,
     InferenceData,
     InferenceInvocation,
+    WorkflowInvocation,
 )
 from opentelemetry.util.genai.types import ErrorTypeResolver
 from opentelemetry.util.genai.utils import _GenAiJsonEncoder
@@ -25,7 +27,7 @@ from opentelemetry.util.genai.version import __version__ as util_genai
 from tupletrace.semconv import names
 
 _KNOWN: Final = util_genai.startswith("1.3")
-"""Whether this is the util-genai whose inside ``_Inference`` knows; any other is left to itself."""
+"""Whether this is the util-genai whose inside is known here; any other is left to itself."""
 _MEDIA: Final = ("text", "image", "audio")
 _FACTS: Final[Mapping[str, str]] = {
     "conversation_compacted": "gen_ai.conversation.compacted",
@@ -91,6 +93,10 @@ class Telemetry(TelemetryHandler):
         if not _KNOWN or get_value(CLIENT_INFERENCE_CONTEXT_KEY, options.get("context")) is not None:
             return super().inference(provider, **options)
         return _Inference(self, provider, **options)
+
+    def workflow(self, name: str | None = None, **options: Any) -> WorkflowInvocation:
+        """Start a workflow; see ``TelemetryHandler``."""
+        return _Workflow(self, name, **options) if _KNOWN else super().workflow(name, **options)
 
 
 class _Said(InferenceData):
@@ -217,3 +223,66 @@ class _Inference(InferenceInvocation):
                 content_capturing_mode=self._content_capturing_mode,
             )
         return content
+
+
+class _Workflow(WorkflowInvocation):
+    """A workflow: as the base in all that it says, to span, metric and hook."""
+
+    _context_key = _dataclass_class_object = None
+    _start_span = True
+    _finished = False
+    _request_stream = _ttfc_seconds = _stream_last_chunk_at = None
+    _error_type_resolver = None
+    _operation_name = "invoke_workflow"
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        name: str | None,
+        *,
+        context: Context | None = None,
+        _attach_to_context: bool = True,
+        conversation_id: str | None = None,
+    ) -> None:
+        self._telemetry = telemetry
+        self._tracer = telemetry._tracer
+        self._instruments = telemetry._instruments
+        self._logger = telemetry._logger
+        self._completion_hook = telemetry._completion_hook
+        self._content_capturing_mode = telemetry._content_capturing_mode
+        self._name = name
+        data = self._data = WorkflowData(workflow_name=name)
+        self.attributes, self.metric_attributes = data.attributes, data.metric_attributes
+        start: dict[str, Any] = {names.OPERATION_NAME: self._operation_name}
+        if name is not None:
+            start["gen_ai.workflow.name"] = name
+        self._start_attributes = start
+        self.conversation_id = conversation_id or get_ambient_conversation_id(context)
+        if self.conversation_id:
+            context = with_conversation_id(self.conversation_id, context)
+        titled = f"{self._operation_name} {name}" if name else self._operation_name
+        self.span = self._tracer.start_span(titled, attributes=start, context=context)
+        self._span_context = set_span_in_context(self.span, context)
+        self._attach_to_context = _attach_to_context
+        self._context_token = attach(self._span_context) if _attach_to_context else None
+        self._monotonic_start_s = default_timer()
+
+    @property
+    def should_capture_content(self) -> bool:
+        return self._telemetry.should_capture_content()
+
+    def _apply_finish(self, error: Error | None = None) -> None:
+        if error is not None:
+            self._apply_error_attributes(error)
+        attributes: dict[str, Any] = {}
+        if self.conversation_id:
+            attributes[names.CONVERSATION_ID] = self.conversation_id
+        if self._should_capture_content_on_span:
+            if self.input_messages:
+                attributes[names.INPUT_MESSAGES] = _json.encode(self.input_messages)
+            if self.output_messages:
+                attributes[names.OUTPUT_MESSAGES] = _json.encode(self.output_messages)
+        self.span.set_attributes(attributes | self.attributes)
+        if self.should_capture_content:
+            self._call_completion_hook(inputs=self.input_messages, outputs=self.output_messages)
+        self._record_metrics()

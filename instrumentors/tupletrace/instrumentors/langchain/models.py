@@ -34,6 +34,10 @@ _SETTINGS: Final = {
 """Invocation parameter of a chat model -> property of the inference invocation."""
 _MODEL: Final = ("model_name", "model", "model_id")
 _FINISH: Final = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+_SERVICE: Final = {
+    "service_tier": names.OPENAI_RESPONSE_SERVICE_TIER,
+    "system_fingerprint": names.OPENAI_SYSTEM_FINGERPRINT,
+}
 _REASONS: Final = {
     "content_filtered": "content_filter",
     "end_turn": "stop",
@@ -59,7 +63,7 @@ def begin(
     metadata = run.metadata
     return telemetry.inference(
         providers.of_model(metadata.get("ls_provider"), serialized or {}),
-        request_model=metadata.get("ls_model_name") or _first(params, _MODEL),
+        request_model=metadata.get("ls_model_name") or _first(_MODEL, params),
         operation_name=operation,
         context=run.context,
         _attach_to_context=False,
@@ -91,18 +95,24 @@ def finish(invocation: InferenceInvocation, response: Any) -> None:
     """Set what an ``LLMResult`` tells of the answer."""
     generations = response.generations[0] if response.generations else []
     messages = [message for one in generations if (message := getattr(one, "message", None)) is not None]
-    answers: list[Mapping[str, Any]] = [message.response_metadata or {} for message in messages]
-    infos: list[Mapping[str, Any]] = [one.generation_info or {} for one in generations]
+    facts: list[Mapping[str, Any]] = []
+    reasons: list[str] = []
+    for place, one in enumerate(generations):
+        said: Mapping[str, Any] = messages[place].response_metadata if len(messages) > place else {}
+        info: Mapping[str, Any] = one.generation_info or {}
+        facts += (said, info) if not facts else ()
+        if reason := _first(_FINISH, said, info):
+            reasons.append(_REASONS.get(reason.lower(), reason.lower()))
     output: Mapping[str, Any] = response.llm_output or {}
-    facts = {**output, **(answers[0] if answers else infos[0] if infos else {})}
-    invocation.response_model_name = _first(facts, _MODEL)
-    invocation.response_id = _response_id(facts, messages)
-    reasons = [
-        _first(answer, _FINISH) or _first(info, _FINISH)
-        for info, answer in zip(infos, answers or infos, strict=False)
-    ]
-    invocation.finish_reasons = [_REASONS.get(one.lower(), one.lower()) for one in reasons if one] or None
-    _write_service(invocation, facts)
+    facts.append(output)
+    invocation.response_model_name = _first(_MODEL, *facts)
+    invocation.response_id = _first(("id",), *facts) or _own_id(messages)
+    if reasons:
+        invocation.finish_reasons = reasons
+    if invocation.provider in ("openai", "azure.ai.openai"):
+        for fact, attribute in _SERVICE.items():
+            if value := _first((fact,), *facts):
+                invocation.attributes[attribute] = value
     usage = getattr(messages[0], "usage_metadata", None) if messages else None
     if usage:
         write_usage(invocation, usage)
@@ -117,14 +127,16 @@ def finish(invocation: InferenceInvocation, response: Any) -> None:
 def _write_settings(
     invocation: InferenceInvocation, metadata: Mapping[str, Any], params: Mapping[str, Any]
 ) -> None:
-    invocation.temperature = metadata.get("ls_temperature")
-    invocation.max_tokens = metadata.get("ls_max_tokens")
+    if (temperature := metadata.get("ls_temperature")) is not None:
+        invocation.temperature = temperature
+    if (most := metadata.get("ls_max_tokens")) is not None:
+        invocation.max_tokens = most
     if stop := metadata.get("ls_stop") or params.get("stop"):
         invocation.stop_sequences = [stop] if isinstance(stop, str) else list(stop)
-    for parameter, attribute in _SETTINGS.items():
-        value = params.get(parameter)
+    for parameter in _SETTINGS.keys() & params.keys():
+        value = params[parameter]
         if isinstance(value, (int, float, str)):
-            setattr(invocation, attribute, value)
+            setattr(invocation, _SETTINGS[parameter], value)
     if isinstance(choices := params.get("n"), int) and choices != 1:
         invocation.request_choice_count = choices
     tier = params.get("service_tier")
@@ -132,30 +144,18 @@ def _write_settings(
         invocation.attributes[names.OPENAI_REQUEST_SERVICE_TIER] = tier
 
 
-def _write_service(invocation: InferenceInvocation, facts: Mapping[str, Any]) -> None:
-    if invocation.provider not in ("openai", "azure.ai.openai"):
-        return
-    for fact, attribute in (
-        ("service_tier", names.OPENAI_RESPONSE_SERVICE_TIER),
-        ("system_fingerprint", names.OPENAI_SYSTEM_FINGERPRINT),
-    ):
-        if isinstance(value := facts.get(fact), str) and value:
-            invocation.attributes[attribute] = value
-
-
-def _response_id(facts: Mapping[str, Any], messages: Sequence[Any]) -> str | None:
-    if isinstance(found := facts.get("id"), str):
-        return found
+def _own_id(messages: Sequence[Any]) -> str | None:
     own = messages[0].id if messages else None
     # LangChain names messages after the run where the provider gave no id.
     return own if own and not own.startswith(("run-", "lc_run-")) else None
 
 
-def _first(facts: Mapping[str, Any], keys: Sequence[str]) -> str | None:
-    for key in keys:
-        found = facts.get(key)
-        if isinstance(found, str) and found:
-            return found
+def _first(keys: Sequence[str], *facts: Mapping[str, Any]) -> str | None:
+    for said in facts:
+        for key in keys:
+            found = said.get(key)
+            if isinstance(found, str) and found:
+                return found
     return None
 
 

@@ -46,8 +46,12 @@ class Recorder:
     def end(self, run_id: UUID, output: Any = None) -> None:
         """End a run that succeeded."""
         run = self.runs.pop(run_id)
-        if run is not None:
+        if run is None:
+            return
+        if run.span is not None:
             self._end(run, self._answered(run, output))
+        elif run.fed:
+            self._leave_sources(run)
 
     def fail(self, run_id: UUID, error: BaseException, response: Any = None) -> None:
         """End a run that raised; a batch of which one model call raised gives no answer at all."""

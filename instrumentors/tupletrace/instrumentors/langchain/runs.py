@@ -126,11 +126,11 @@ class Runs:
     """The runs that have begun and not ended, by run id."""
 
     def __init__(self) -> None:
-        self._open: dict[UUID, Run] = {}
+        self._open: dict[int, Run] = {}  # `hash(UUID)` runs Python
 
     def get(self, run_id: UUID | None) -> Run | None:
         """Return the open run with that id."""
-        return None if run_id is None else self._open.get(run_id)
+        return None if run_id is None else self._open.get(run_id.int)
 
     def parent(self, run_id: UUID | None) -> Run | None:
         """Return the run with that id, else the one that the current context is in."""
@@ -149,13 +149,22 @@ class Runs:
 
     def add(self, run_id: UUID, run: Run) -> Run | None:
         """Remember a run; return the oldest one when there are too many to be true."""
-        self._open[run_id] = run
         run.run_id = run_id
-        return self._open.pop(next(iter(self._open))) if len(self._open) > _MOST_OPEN else None
+        self._open[run_id.int] = run
+        return self._pop(next(iter(self._open))) if len(self._open) > _MOST_OPEN else None
+
+    def stand_in(self, run_id: UUID, parent: Run | None) -> None:
+        """Let a run stand in for one inside it of which nothing is told."""
+        if parent is not None:
+            self._open[run_id.int] = parent
 
     def pop(self, run_id: UUID | None) -> Run | None:
-        """Forget a run that ended."""
-        return None if run_id is None else self._open.pop(run_id, None)
+        """Forget a run that ended, and return it if it is one of its own."""
+        return None if run_id is None else self._pop(run_id.int)
+
+    def _pop(self, key: int) -> Run | None:
+        run = self._open.pop(key, None)
+        return run if run is not None and run.run_id is not None and run.run_id.int == key else None
 
     def of_batch(self, batch: object) -> list[Run]:
         """Return the runs of one batch."""

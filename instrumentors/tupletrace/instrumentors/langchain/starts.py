@@ -20,7 +20,7 @@ from tupletrace.instrumentors.identity import caller_name
 from tupletrace.instrumentors.langchain import graphs, models, prompts, retrievers
 from tupletrace.instrumentors.langchain.messages import any_input, any_output, as_text, text_of
 from tupletrace.instrumentors.langchain.recorder import Recorder
-from tupletrace.instrumentors.langchain.runs import Kind, Run, label_below, new_run
+from tupletrace.instrumentors.langchain.runs import Run, label_below, new_run
 from tupletrace.instrumentors.langchain.scope import Scope, waiting
 
 Outermost = LocalAgentInvocation | WorkflowInvocation
@@ -49,9 +49,10 @@ class Starts:
     ) -> None:
         """Begin a chain, graph, node, prompt or parser: only what means something to the user has a span."""
         parent = self._recorder.runs.parent(parent_id)
-        if run_type in ("prompt", "parser"):
-            kind: Kind = "prompt" if run_type == "prompt" else "chain"
-            self._recorder.begin(run_id, new_run(kind, name, parent, label_below(parent), metadata))
+        if run_type == "prompt":
+            self._recorder.begin(run_id, new_run("prompt", name, parent, label_below(parent), metadata))
+        elif run_type == "parser":
+            self._recorder.runs.stand_in(run_id, parent)
         elif (scope := waiting("graph", "executor")) is not None:
             run = new_run(scope.kind, name, parent, name, metadata)
             begin = self._graph if scope.kind == "graph" else self._executor

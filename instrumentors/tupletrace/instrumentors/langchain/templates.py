@@ -22,6 +22,8 @@ def declared(metadata: Mapping[str, Any], *, own: bool = False) -> Prompt | None
 
     Plain ``name`` and ``version`` count in a template's ``own`` metadata alone: a run's are the program's.
     """
+    if not metadata:
+        return None
     repo, commit = metadata.get("lc_hub_repo"), metadata.get("lc_hub_commit_hash")
     if repo and commit:
         owner = metadata.get("lc_hub_owner")
@@ -57,6 +59,11 @@ def version_of(template: Any, texts: Sequence[Text]) -> str:
 @functools.lru_cache(maxsize=512)
 def _version(texts: tuple[Text, ...], template_format: str) -> str:
     return fingerprint.template_version(texts, template_format)
+
+
+def messages_of(template: Any) -> Sequence[Any]:
+    """Return the messages, templates of messages and placeholders of a chat template; of others, nothing."""
+    return template.messages if "messages" in _fields(type(template)) else ()
 
 
 def texts_of(template: Any) -> list[Text]:
@@ -113,8 +120,7 @@ def _role(kind: type) -> str | None:
 
 
 def _formats(template: Any) -> Iterable[str]:
-    messages = template.messages if "messages" in _fields(type(template)) else [template]
-    for message in messages:
+    for message in messages_of(template) or [template]:
         prompts = message.prompt if "prompt" in _fields(type(message)) else message
         for part in prompts if isinstance(prompts, list) else [prompts]:
             if "template_format" in _fields(type(part)):

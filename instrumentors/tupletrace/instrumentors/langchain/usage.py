@@ -8,6 +8,11 @@ from opentelemetry.util.genai.invocation import InferenceInvocation
 from tupletrace.semconv import names
 
 _TIERS: Final = ("", "flex_", "priority_")
+_INPUT_DETAILS: Final = {"cache_read": names.CACHE_READ_INPUT_TOKENS, "audio": names.AUDIO_INPUT_TOKENS}
+_OUTPUT_DETAILS: Final = {
+    "reasoning": names.REASONING_OUTPUT_TOKENS,
+    "audio": names.AUDIO_OUTPUT_TOKENS,
+}
 _FROM_CACHE: Final[Mapping[str, Any]] = {"input_tokens": 0, "output_tokens": 0}
 
 
@@ -18,17 +23,14 @@ def write_usage(invocation: InferenceInvocation, usage: Mapping[str, Any]) -> No
         usage = _FROM_CACHE
     invocation.input_tokens = usage.get("input_tokens")
     invocation.output_tokens = usage.get("output_tokens")
-    read: Mapping[str, Any] = usage.get("input_token_details") or {}
-    written: Mapping[str, Any] = usage.get("output_token_details") or {}
     # util-genai drops zeros, so these go where it does not look.
-    counts = {
-        names.CACHE_READ_INPUT_TOKENS: _tiered(read, "cache_read"),
-        names.CACHE_WRITE_INPUT_TOKENS: _cache_write(read),
-        names.AUDIO_INPUT_TOKENS: _tiered(read, "audio"),
-        names.REASONING_OUTPUT_TOKENS: _tiered(written, "reasoning"),
-        names.AUDIO_OUTPUT_TOKENS: _tiered(written, "audio"),
-    }
-    invocation.attributes.update({name: count for name, count in counts.items() if count is not None})
+    if read := usage.get("input_token_details"):
+        _write_details(invocation, read, _INPUT_DETAILS)
+        written = _cache_write(read)
+        if written is not None:
+            invocation.attributes[names.CACHE_WRITE_INPUT_TOKENS] = written
+    if answered := usage.get("output_token_details"):
+        _write_details(invocation, answered, _OUTPUT_DETAILS)
 
 
 def write_token_usage(invocation: InferenceInvocation, usage: Mapping[str, Any]) -> None:
@@ -37,14 +39,26 @@ def write_token_usage(invocation: InferenceInvocation, usage: Mapping[str, Any])
     invocation.output_tokens = usage.get("completion_tokens", usage.get("output_tokens"))
 
 
-def _tiered(details: Mapping[str, Any], key: str) -> int | None:
-    # OpenAI's priority and flex tiers prefix the key: `priority_cache_read`.
-    counts = [details[tier + key] for tier in _TIERS if isinstance(details.get(tier + key), int)]
-    return sum(counts) if counts else None
+def _write_details(
+    invocation: InferenceInvocation, details: Mapping[str, Any], attributes: Mapping[str, str]
+) -> None:
+    for word, attribute in attributes.items():
+        count = _tiered(details, word)
+        if count is not None:
+            invocation.attributes[attribute] = count
+
+
+def _tiered(details: Mapping[str, Any], word: str) -> int | None:
+    # OpenAI's priority and flex tiers prefix the word: `priority_cache_read`.
+    total: int | None = None
+    for key, count in details.items():
+        if key.endswith(word) and key.removesuffix(word) in _TIERS and isinstance(count, int):
+            total = count + (total or 0)
+    return total
 
 
 def _cache_write(details: Mapping[str, Any]) -> int | None:
     # With a split by time to live langchain-anthropic sets the total to 0 and counts in `ephemeral_*` alone.
-    split = {key: count for key, count in details.items() if key.startswith("ephemeral_")}
     total = _tiered(details, "cache_creation")
-    return max(total or 0, sum(count or 0 for count in split.values())) if split else total
+    split = [count or 0 for key, count in details.items() if key.startswith("ephemeral_")]
+    return max(total or 0, sum(split)) if split else total
