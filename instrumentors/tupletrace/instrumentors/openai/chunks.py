@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from opentelemetry.util.genai.types import ReasoningPart, TextPart
 
-from tupletrace.instrumentors.openai.fields import field, items, text
+from tupletrace.instrumentors.openai.fields import field, items, known, text
 from tupletrace.instrumentors.openai.parts import content_parts
 
 _LATEST: Final = ("service_tier", "system_fingerprint", "usage", "error")
@@ -19,22 +19,34 @@ class CompletionChunks:
     def __init__(self, capture: bool) -> None:
         self._capture = capture
         self._head: dict[str, Any] = {}
+        self._named = False
         self._choices: dict[int, SimpleNamespace] = {}
 
     def add(self, chunk: Any) -> None:
         """Take the next chunk; any of them may carry the id, the usage, or nothing but an error."""
         head = self._head
-        # Its own dictionary, for a model's attributes cost ten times as much.
+        # Their own dictionaries, for a model's attributes cost ten times as much.
         said = getattr(chunk, "__dict__", _NOTHING)
-        if "id" not in head or "model" not in head:
-            self._first(said)
+        if not self._named:
+            self._name(said)
         for name in _LATEST:
             if (value := said.get(name)) is not None:
                 head[name] = value
         if getattr(chunk, "model_extra", None) and (usage := field(chunk, "x_groq", "usage")) is not None:
             head.setdefault("usage", usage)
         for choice in items(said.get("choices")):
-            self._add_choice(choice)
+            told = getattr(choice, "__dict__", _NOTHING)
+            index = told.get("index") or 0
+            kept = self._choices.get(index)
+            if kept is None:
+                kept = SimpleNamespace(finish_reason=None, deltas={}, calls=[], images=[])
+                self._choices[index] = kept
+            if (reason := told.get("finish_reason")) is not None:
+                kept.finish_reason = reason
+                if (usage := field(choice, "usage")) is not None:  # Moonshot
+                    head.setdefault("usage", usage)
+            if self._capture:
+                _keep(kept, choice)
 
     def answer(self) -> Any:
         """Return the completion so far."""
@@ -43,43 +55,30 @@ class CompletionChunks:
             _join(choice)
         return SimpleNamespace(**self._head, choices=choices)
 
-    def _first(self, said: dict[str, Any]) -> None:
+    def _name(self, said: dict[str, Any]) -> None:
         # Azure's first chunk has neither.
         for name in ("id", "model"):
             if value := text(said.get(name)):
                 self._head.setdefault(name, value)
-
-    def _add_choice(self, choice: Any) -> None:
-        said = getattr(choice, "__dict__", _NOTHING)
-        index = said.get("index") or 0
-        kept = self._choices.get(index)
-        if kept is None:
-            kept = self._choices[index] = SimpleNamespace(finish_reason=None, deltas={}, calls=[], images=[])
-        if (reason := said.get("finish_reason")) is not None:
-            kept.finish_reason = reason
-            if (usage := field(choice, "usage")) is not None:  # Moonshot
-                self._head.setdefault("usage", usage)
-        if self._capture:
-            _keep(kept, choice)
+        self._named = "id" in self._head and "model" in self._head
 
 
 def _keep(kept: SimpleNamespace, choice: Any) -> None:
-    legacy = text(field(choice, "text"))
-    if legacy is not None:
+    if legacy := text(field(choice, "text")):
         kept.deltas.setdefault("text", []).append(legacy)
-    delta = field(choice, "delta")
-    for name in _DELTAS:
-        said = field(delta, name)
-        if said and isinstance(said, str):
-            kept.deltas.setdefault(name, []).append(said)
-        elif said:
-            _keep_parts(kept, said)
-    if said := text(field(delta, "audio", "transcript")):
-        kept.deltas.setdefault("transcript", []).append(said)
-    calls = items(field(delta, "tool_calls"))
-    legacy_call = field(delta, "function_call")
-    for call in calls or ([{"function": legacy_call}] if legacy_call is not None else []):
-        _keep_call(_call_of(kept.calls, call), call)
+    for name, said in known(field(choice, "delta")).items():
+        if not said:
+            continue
+        if name in _DELTAS:
+            if isinstance(said, str):
+                kept.deltas.setdefault(name, []).append(said)
+            else:
+                _keep_parts(kept, said)
+        elif name == "audio" and (words := text(field(said, "transcript"))):
+            kept.deltas.setdefault("transcript", []).append(words)
+        elif name in ("tool_calls", "function_call"):
+            for call in items(said) if name == "tool_calls" else ({"function": said},):
+                _keep_call(_call_of(kept.calls, call), call)
 
 
 def _keep_parts(kept: SimpleNamespace, content: Any) -> None:

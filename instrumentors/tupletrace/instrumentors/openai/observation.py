@@ -3,7 +3,7 @@
 import sys
 import weakref
 from _thread import start_new_thread
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 from tupletrace.instrumentors.firewall import guard
@@ -50,33 +50,33 @@ class Observation:
         self._gathered: Gathered | None = gathered
         self._response = weakref.ref(response)
         self._started = False
-        self.reading = False
-        """True while a read is on its way; the one who reads sets it."""
+        self._reading = False
 
-    def chunk(self, chunk: Any) -> None:
-        """Note what a read gave."""
-        self.reading = False
+    def read(self, read: Callable[[], Any]) -> Any:
+        """Return what a read gives, and note it."""
+        self._reading = True
         try:
-            if not self._started and self._listener is not None:
-                self._started = True
-                self._listener.first_chunk(chunk)
-            if self._gathered is not None:
-                self._gathered.add(chunk)
-        except Exception:  # the guard tells; entering it costs as much as a chunk
-            with _guarded:
-                raise
+            chunk = read()
+        except BaseException as error:
+            self._stopped(error)
+            raise
+        self._note(chunk)
+        return chunk
 
-    def stopped(self, error: BaseException) -> None:
-        """Note the error that a read gave, which may be the end."""
-        self.reading = False
-        if isinstance(error, _NO_FAILURE):
-            self.end()
-        else:
-            self.fail(error)
+    async def read_async(self, read: Callable[[], Awaitable[Any]]) -> Any:
+        """Return what an asynchronous read gives, and note it."""
+        self._reading = True
+        try:
+            chunk = await read()
+        except BaseException as error:
+            self._stopped(error)
+            raise
+        self._note(chunk)
+        return chunk
 
     def closed(self) -> None:
         """Note that the response is closed; within a read, that read's outcome says why."""
-        if not self.reading:
+        if not self._reading:
             self.end()
 
     def end(self) -> None:
@@ -91,6 +91,25 @@ class Observation:
     def fail(self, error: BaseException) -> None:
         """End with the error that stopped the stream."""
         self._finish(lambda listener, answer: listener.fail(error, answer))
+
+    def _note(self, chunk: Any) -> None:
+        self._reading = False
+        try:
+            if not self._started and self._listener is not None:
+                self._started = True
+                self._listener.first_chunk(chunk)
+            if self._gathered is not None:
+                self._gathered.add(chunk)
+        except Exception:  # the guard tells; entering it costs as much as a chunk
+            with _guarded:
+                raise
+
+    def _stopped(self, error: BaseException) -> None:
+        self._reading = False
+        if isinstance(error, _NO_FAILURE):
+            self.end()
+        else:
+            self.fail(error)
 
     def _finish(self, tell: Callable[[Listener, Any], None]) -> None:
         listener, gathered = self._listener, self._gathered

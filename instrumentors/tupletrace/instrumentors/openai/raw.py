@@ -98,28 +98,18 @@ def _async_reading(
 def _noted(inner: Any, observation: Observation) -> Iterator[bytes]:
     with contextlib.closing(inner):
         while True:
-            observation.reading = True
             try:
-                data = next(inner)
-            except BaseException as error:
-                observation.stopped(error)
-                if isinstance(error, StopIteration):
-                    return
-                raise
-            observation.chunk(data)
+                data = observation.read(inner.__next__)
+            except StopIteration:
+                return
             yield data
 
 
 async def _async_noted(inner: Any, observation: Observation) -> AsyncIterator[bytes]:
     async with contextlib.aclosing(inner):
         while True:
-            observation.reading = True
             try:
-                data = await anext(inner)
-            except BaseException as error:
-                observation.stopped(error)
-                if isinstance(error, StopAsyncIteration):
-                    return
-                raise
-            observation.chunk(data)
+                data = await observation.read_async(inner.__anext__)
+            except StopAsyncIteration:
+                return
             yield data

@@ -93,22 +93,14 @@ class ObservedStream(_Observed):
     """An ``openai.Stream`` whose reads and end are noted."""
 
     def __next__(self) -> Any:
-        observation = self._self_observation
-        observation.reading = True
-        try:
-            chunk = self.__wrapped__.__next__()
-        except BaseException as error:
-            observation.stopped(error)
-            raise
-        observation.chunk(chunk)
-        return chunk
+        return self._self_observation.read(self.__wrapped__.__next__)
 
     def __iter__(self) -> Iterator[Any]:
         # A generator, as the client's own: closing it leaves the stream open.
-        read = self.__next__
+        read, upon = self._self_observation.read, self.__wrapped__.__next__
         while True:
             try:
-                chunk = read()
+                chunk = read(upon)
             except StopIteration:
                 return
             yield chunk
@@ -137,21 +129,13 @@ class ObservedAsyncStream(_Observed):
     """An ``openai.AsyncStream`` whose reads and end are noted."""
 
     async def __anext__(self) -> Any:
-        observation = self._self_observation
-        observation.reading = True
-        try:
-            chunk = await self.__wrapped__.__anext__()
-        except BaseException as error:
-            observation.stopped(error)
-            raise
-        observation.chunk(chunk)
-        return chunk
+        return await self._self_observation.read_async(self.__wrapped__.__anext__)
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        read = self.__anext__
+        read, upon = self._self_observation.read_async, self.__wrapped__.__anext__
         while True:
             try:
-                chunk = await read()
+                chunk = await read(upon)
             except StopAsyncIteration:
                 return
             yield chunk
