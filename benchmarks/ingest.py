@@ -1,9 +1,12 @@
-"""How fast spans become queryable, beside two floors in the same run.
+"""How fast spans are acknowledged and queryable, beside two floors and a peer in the same run (floors.py).
 
-Floors: a gRPC server that only acknowledges; DuckDB's own Arrow insert of the same rows from memory, with
-commit. Peer: Arize Phoenix, if its command is there (a twentieth of the spans: it is slow). Usage::
+A separate process sends requests of 512 spans of nine-span agent traces. First as fast as it can with so many
+requests under way, then, with ``--paced``, at 1,000 spans/s and at half and four fifths of the highest rate
+that became queryable. Freshness: from a request's acknowledgement until SQL counts its spans. Usage::
 
-    uv run --with arize-phoenix python benchmarks/ingest.py [--spans 100000] [--in-flight 32]
+    uv run --with arize-phoenix python benchmarks/ingest.py [--spans 1000000] [--in-flight 4 32 128] [--paced]
+
+``--existing 10000000`` fills the database first.
 """
 
 import argparse
@@ -11,8 +14,6 @@ import json
 import os
 import resource
 import shutil
-import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -20,137 +21,101 @@ import threading
 import time
 import urllib.request
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import floors
 import grpc
-import pyarrow as pa
 import traces
 
-from tupletrace.processor import decode
-from tupletrace.processor.normalise import canonical
 from tupletrace.processor.store import Store
 
-EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+PACED_S = 15
 
 
-def send(address: str, requests: list[bytes], in_flight: int) -> dict[str, float]:
-    """Send all requests with so many under way at once; return seconds, and p50/p99 of an answer in ms."""
-    latencies: list[float] = []
-    slots = threading.Semaphore(in_flight)
+def send(address: str, spans: int, in_flight: int, rate: float) -> dict[str, Any]:
+    """Send requests with so many under way at once, at most ``rate`` spans/s; return the answers' times."""
+    answers: list[tuple[float, float]] = []
     failures: list[str] = []
+    slots = threading.Semaphore(in_flight)
+    requests = traces.batches(spans)
     with grpc.insecure_channel(address, options=[("grpc.max_send_message_length", -1)]) as channel:
-        export = channel.unary_unary(EXPORT)
-        start = time.perf_counter()
+        grpc.channel_ready_future(channel).result(60)
+        export = channel.unary_unary(floors.EXPORT)
+        ready = deque(body for body, _ in zip(requests, range(traces.PATTERNS), strict=False))
+        start = time.monotonic()
         pending: deque[Any] = deque()
-        for body in requests:
+        number = 0
+        while ready:
+            if rate:
+                time.sleep(max(start + number * traces.SPANS_A_BATCH / rate - time.monotonic(), 0))
             slots.acquire()
-            sent = time.perf_counter()
-            call = export.future(body, timeout=120)
+            sent = time.monotonic()
+            call = export.future(ready.popleft(), timeout=120)
 
             def done(finished: Any, sent: float = sent) -> None:
-                latencies.append(time.perf_counter() - sent)
+                answers.append((time.monotonic(), time.monotonic() - sent))
                 if finished.code() is not grpc.StatusCode.OK:
                     failures.append(f"{finished.code()} {finished.details()}")
                 slots.release()
 
             call.add_done_callback(done)
             pending.append(call)
+            while pending and pending[0].done():
+                pending.popleft()
+            ready.extend(body for body, _ in zip(requests, range(1), strict=False))
+            number += 1
         for call in pending:
             call.result()
-        seconds = time.perf_counter() - start
     if failures:
         raise RuntimeError(f"{len(failures)} requests failed: {failures[0]}")
-    latencies.sort()
-    return {
-        "seconds": seconds,
-        "p50_ms": latencies[len(latencies) // 2] * 1e3,
-        "p99_ms": latencies[int(len(latencies) * 0.99)] * 1e3,
-    }
+    return {"start": start, "seconds": time.monotonic() - start, "answers": answers}
 
 
-def sending_process(address: str, spans: int, in_flight: int) -> dict[str, float]:
+def sending_process(address: str, spans: int, in_flight: int = 4, rate: float = 0) -> dict[str, Any]:
     """Run ``send`` in a process of its own, so that building and sending do not share our GIL."""
-    command = [
-        sys.executable,
-        __file__,
-        "--send",
-        address,
-        "--spans",
-        str(spans),
-        "--in-flight",
-        str(in_flight),
-    ]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def acknowledge_only(spans: int, in_flight: int) -> float:
-    """Floor 1: spans/s of a gRPC server that reads the bytes and answers."""
-    server = grpc.server(ThreadPoolExecutor(32), options=[("grpc.max_receive_message_length", 64 << 20)])
-    method = grpc.unary_unary_rpc_method_handler(lambda body, context: b"")
-    service = EXPORT.split("/")[1]
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": method}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    measured = sending_process(f"127.0.0.1:{port}", spans, in_flight)
-    server.stop(None)
-    return spans / measured["seconds"]
-
-
-def duckdb_insert(requests: list[bytes], spans: int, folder: Path) -> tuple[float, float]:
-    """Floor 2: spans/s and CPU seconds per million of DuckDB's insert of the same rows, 16 k a commit."""
-    tables: list[pa.Table] = []
-    for group in range(0, len(requests), 32):
-        found = decode.spans(requests[group : group + 32])
-        table = canonical(found).append_column("journal_seq", pa.nulls(found.table.num_rows, pa.int64()))
-        tables.append(table.drop_columns(["request"]))
-    store = Store(folder / "typed.duckdb")
-    for table in tables:
-        store.insert(table, 0)
-    typed = [pa.Table.from_batches(store.cursor().sql("FROM spans").to_arrow_reader(16_384))]
-    batches = [pa.Table.from_batches([batch]) for batch in typed[0].to_batches(16_384)]
-    store.close()
-    import duckdb
-
-    floor = duckdb.connect(str(folder / "floor.duckdb"), config={"wal_autocheckpoint": "256MB"})
-    floor.register("rows", batches[0])
-    floor.execute("CREATE TABLE spans AS FROM rows LIMIT 0")
-    cpu, start = time.process_time(), time.perf_counter()
-    for batch in batches:
-        floor.register("rows", batch)
-        floor.execute("INSERT INTO spans FROM rows")
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    floor.close()
-    return spans / seconds, cpu / spans * 1e6
+    command = [sys.executable, __file__, "--send", address, "--spans", str(spans)]
+    command += ["--in-flight", str(in_flight), "--rate", str(rate)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 class Processor:
-    """A `tupletrace serve` subprocess on free ports."""
+    """A `tupletrace serve` subprocess on free ports; a thread keeps asking it how many spans there are."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = folder / "bench.duckdb"
+    def __init__(self, database: Path) -> None:
         ports = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tupletrace.processor.cli", "serve", "--db", str(self.database), *ports],
+            [sys.executable, "-m", "tupletrace.processor.cli", "serve", "--db", str(database), *ports],
             stdout=subprocess.PIPE,
             text=True,
         )
         assert self._process.stdout is not None
-        ready = self._process.stdout.readline().split()
-        self.grpc = next(word for word in ready if word.startswith("grpc=")).removeprefix("grpc=")
-        self.http = next(word for word in ready if word.startswith("http=")).removeprefix("http=")
+        said = dict(word.split("=", 1) for word in self._process.stdout.readline().split() if "=" in word)
+        self.grpc, self._http = said["grpc"], said["http"]
+        self.counts = [(time.monotonic(), self.count())]
+
+    def cpu(self) -> float:
+        """CPU seconds that it has used."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> float:
+        """MB of memory that it holds."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def count(self) -> int:
         """How many spans are queryable now."""
-        request = urllib.request.Request(
-            f"http://{self.http}/sql",
-            json.dumps({"sql": "SELECT count(*) AS n FROM spans"}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request) as response:
+        body = json.dumps({"sql": "SELECT count(*) AS n FROM spans"}).encode()
+        asked = urllib.request.Request(f"http://{self._http}/sql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked) as response:
             return json.loads(response.read())[0]["n"]
+
+    def watch_until(self, spans: int) -> None:
+        """Ask again and again until so many are there."""
+        while self.counts[-1][1] < spans:
+            time.sleep(0.03)
+            self.counts.append((time.monotonic(), self.count()))
 
     def stop(self) -> resource.struct_rusage:
         """Stop it and return what it used."""
@@ -159,96 +124,125 @@ class Processor:
         return usage
 
 
-def phoenix(command: str, spans: int, folder: Path) -> float:
-    """Peer: spans/s that Arize Phoenix has in its database, from the first one sent."""
-    ports = {"PHOENIX_PORT": str(_free_port()), "PHOENIX_GRPC_PORT": str(_free_port())}
-    home = {"PHOENIX_WORKING_DIR": str(folder), "PHOENIX_HOST": "127.0.0.1"}
-    silent = subprocess.DEVNULL
-    process = subprocess.Popen(
-        [command, "serve"], env=os.environ | ports | home, stdout=silent, stderr=silent
-    )
-    try:
-        address = f"127.0.0.1:{ports['PHOENIX_GRPC_PORT']}"
-        with grpc.insecure_channel(address) as channel:
-            grpc.channel_ready_future(channel).result(120)
-        start = time.perf_counter()
-        # Four at a time: past its queue of 20,000 spans it refuses.
-        sending_process(address, spans, 4)
-        with closing(sqlite3.connect(f"file:{folder / 'phoenix.db'}?mode=ro", uri=True)) as database:
-            while database.execute("SELECT count(*) FROM spans").fetchone()[0] < spans:
-                time.sleep(0.05)
-        return spans / (time.perf_counter() - start)
-    finally:
-        process.terminate()
-        process.wait()
+def percentile(values: list[float], share: float) -> float:
+    """Return the value below which a share of the values is."""
+    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def tupletrace(spans: int, in_flight: int, folder: Path) -> dict[str, float]:
-    """Spans/s acknowledged and queryable, CPU per million spans, bytes on disk a span, peak memory."""
-    processor = Processor(folder)
-    start = time.perf_counter()
-    sender = threading.Thread(
-        target=lambda: measured.update(sending_process(processor.grpc, spans, in_flight)), daemon=True
-    )
-    measured: dict[str, float] = {}
-    sender.start()
-    sender.join()
-    waited_from = time.perf_counter()
-    while processor.count() < spans:
-        time.sleep(0.02)
-    lag = time.perf_counter() - waited_from
-    usage = processor.stop()
-    journal = sum(file.stat().st_size for file in folder.glob("bench.duckdb.journal/*"))
+def run(processor: Processor, spans: int, in_flight: int, rate: float = 0) -> dict[str, float]:
+    """Send so many spans and wait until they are there."""
+    before = processor.count()
+    processor.counts = [(time.monotonic(), before)]
+    watcher = threading.Thread(target=processor.watch_until, args=(before + spans,))
+    watcher.start()
+    cpu = processor.cpu()
+    measured = sending_process(processor.grpc, spans, in_flight, rate)
+    watcher.join()
+    cpu = processor.cpu() - cpu
+    there = iter(processor.counts)
+    when, count = next(there)
+    fresh: list[float] = []
+    for number, (answered, _) in enumerate(sorted(map(tuple, measured["answers"])), 1):
+        while count < before + number * traces.SPANS_A_BATCH:
+            when, count = next(there)
+        fresh.append(max(when - answered, 0))
+    latencies = [latency for _, latency in measured["answers"]]
     return {
         "acknowledged spans/s": spans / measured["seconds"],
-        "queryable spans/s": spans / (measured["seconds"] + lag),
-        "CPU s per M spans": (usage.ru_utime + usage.ru_stime) / spans * 1e6,
-        "peak memory MB": usage.ru_maxrss / 1024,
-        "journal bytes/span": journal / spans,
-        "database bytes/span": processor.database.stat().st_size / spans,
-        "acknowledge p50 ms": measured["p50_ms"],
-        "acknowledge p99 ms": measured["p99_ms"],
-        "total s": time.perf_counter() - start,
+        "queryable spans/s": spans / (processor.counts[-1][0] - measured["start"]),
+        "CPU s per M spans": cpu / spans * 1e6,
+        "acknowledge p50 ms": percentile(latencies, 0.5) * 1e3,
+        "acknowledge p99 ms": percentile(latencies, 0.99) * 1e3,
+        "freshness p50 s": percentile(fresh, 0.5),
+        "freshness p99 s": percentile(fresh, 0.99),
     }
 
 
+def idle(processor: Processor) -> dict[str, float]:
+    """Memory and CPU of a processor that does nothing, and how soon it shows a single request."""
+    cpu, start = processor.cpu(), time.monotonic()
+    time.sleep(5)
+    share = (processor.cpu() - cpu) / (time.monotonic() - start)
+    memory = processor.memory()
+    single = [run(processor, traces.SPANS_A_BATCH, 1)["freshness p99 s"] for _ in range(5)]
+    return {"memory MB": memory, "CPU %": share * 100, "freshness of one request s (worst of 5)": max(single)}
+
+
+def fill(database: Path, spans: int) -> None:
+    """Store so many spans without a receiver before them."""
+    store = Store(database)
+    for number, table in enumerate(floors.tables(traces.batches(spans, seed=1), 64), 1):
+        store.insert(table, number * 64)
+        if number % 8 == 0:
+            store.settle(0)
+    store.settle(0)
+    store.close()
+
+
+def report(title: str, values: dict[str, float]) -> None:
+    """Print one block."""
+    print(title)
+    for name, value in values.items():
+        print(f"    {name:44} {value:14,.2f}", flush=True)
+
+
+def measure(asked: argparse.Namespace, folder: Path) -> None:
+    """Measure everything that was asked for, and print it."""
+    requests = next(traces.batches(traces.SPANS_A_BATCH))
+    spans = asked.spans // traces.SPANS_A_BATCH * traces.SPANS_A_BATCH
+    print(
+        f"{spans} spans of {len(requests) / traces.SPANS_A_BATCH:.0f} bytes, {traces.SPANS_A_BATCH} a request"
+    )
+    sample = min(spans, 200_000)
+    floor, floor_cpu = floors.duckdb_insert(traces.batches(sample), folder)
+    acknowledged = floors.acknowledge_only(sending_process, sample)
+    report("floors", {"acknowledge only spans/s": acknowledged, "DuckDB insert spans/s": floor})
+    report("", {"DuckDB insert CPU s per M spans": floor_cpu})
+    database = folder / "bench.duckdb"
+    if asked.existing:
+        fill(database, asked.existing)
+    processor = Processor(database)
+    report("idle", idle(processor))
+    best, cpus = 0.0, list[float]()
+    for in_flight in asked.in_flight:
+        found = run(processor, spans, in_flight)
+        report(f"{in_flight} in flight, {processor.count():,} rows in the end", found)
+        best, cpus = max(best, found["queryable spans/s"]), [*cpus, found["CPU s per M spans"]]
+    for rate in (1_000, best / 2, best * 0.8) if asked.paced else ():
+        paced = max(int(rate * PACED_S) // traces.SPANS_A_BATCH, 1) * traces.SPANS_A_BATCH
+        report(f"paced at {rate:,.0f} spans/s", run(processor, paced, 128, rate))
+    rows = processor.count() - asked.existing
+    usage = processor.stop()
+    journal = sum(file.stat().st_size for file in folder.glob("bench.duckdb.journal/*"))
+    report("in all", {"peak memory MB": usage.ru_maxrss / 1024, "journal bytes/span": journal / max(rows, 1)})
+    report("", {"database bytes/span": database.stat().st_size / max(rows + asked.existing, 1)})
+    report(
+        "ratios", {"queryable / DuckDB insert": best / floor, "CPU / DuckDB insert": min(cpus) / floor_cpu}
+    )
+    if asked.phoenix:
+        # Four at a time: past its queue of 20,000 spans it refuses.
+        peer = floors.phoenix(asked.phoenix, sending_process, 5_120, folder)
+        report("Phoenix", {"queryable spans/s": peer, "ours / Phoenix": best / peer})
+
+
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--spans", type=int, default=100_000)
-    parser.add_argument("--in-flight", type=int, default=32)
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[4, 32, 128])
+    parser.add_argument("--existing", type=int, default=0, help="rows to have before")
+    parser.add_argument("--paced", action="store_true", help="also at given rates")
     parser.add_argument("--phoenix", default=shutil.which("phoenix"), help="its command, if not on the PATH")
     parser.add_argument("--send", help=argparse.SUPPRESS)
+    parser.add_argument("--rate", type=float, default=0, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    requests = traces.batches(asked.spans)
     if asked.send:
-        print(json.dumps(send(asked.send, requests, asked.in_flight)))
+        print(json.dumps(send(asked.send, asked.spans, asked.in_flight[0], asked.rate)))
         return
-    size = sum(map(len, requests)) / asked.spans
-    shape = f"{traces.SPANS_A_BATCH} a request, {asked.in_flight} in flight"
-    print(f"{asked.spans} spans of {size:.0f} bytes, {shape}")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        floor_ack = acknowledge_only(asked.spans, asked.in_flight)
-        floor_insert, floor_cpu = duckdb_insert(requests, asked.spans, folder)
-        ours = tupletrace(asked.spans, asked.in_flight, folder)
-        peer = phoenix(asked.phoenix, asked.spans // 20, folder) if asked.phoenix else None
-    print(f"{'floor: acknowledge only, spans/s':40} {floor_ack:12,.0f}")
-    print(f"{'floor: DuckDB insert, spans/s':40} {floor_insert:12,.0f}")
-    print(f"{'floor: DuckDB insert, CPU s per M spans':40} {floor_cpu:12,.1f}")
-    for name, value in ours.items():
-        print(f"{'tupletrace: ' + name:40} {value:12,.1f}")
-    if peer:
-        print(f"{'Phoenix: queryable spans/s':40} {peer:12,.1f}")
-        print(f"{'queryable / Phoenix':40} {ours['queryable spans/s'] / peer:12.0f}")
-    print(f"{'queryable / DuckDB insert':40} {ours['queryable spans/s'] / floor_insert:12.2f}")
-    print(f"{'CPU / DuckDB insert':40} {ours['CPU s per M spans'] / floor_cpu:12.2f}")
+        measure(asked, Path(name))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,31 @@
 """Pre-built OTLP requests for the ingest benchmark: nine-span agent traces, about 700 bytes a span."""
 
 import random
+import re
 import time
+from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 SPANS_A_TRACE = 9
 SPANS_A_BATCH = 512
+PATTERNS = 64
+_HEAD = re.compile(rb"\x0a\x10(.{16})\x12\x08(.{8})(?:\x22\x08(.{8}))?", re.DOTALL)
+"""The ids with which every span begins in protobuf."""
+RESOURCE: dict[str, object] = {
+    "service.name": "shop",
+    "service.version": "2026.11.2",
+    "service.instance.id": "shop-7d9f4b8c6d-x2x7q",
+    "deployment.environment.name": "production",
+    "telemetry.sdk.language": "python",
+    "telemetry.sdk.name": "opentelemetry",
+    "telemetry.sdk.version": "1.45.2",
+}
 
 
 def _attribute(key: str, value: object) -> KeyValue:
@@ -41,7 +58,12 @@ def _span(
 
 def _trace(rng: random.Random, now: int) -> list[Span]:
     trace_id, start = rng.randbytes(16), now - rng.randrange(3_600_000_000_000)
-    agent = {"gen_ai.agent.name": "support", "gen_ai.conversation.id": f"thread-{rng.randrange(10**6)}"}
+    agent: dict[str, object] = {
+        "gen_ai.agent.name": "support",
+        "gen_ai.conversation.id": f"thread-{rng.randrange(10**6)}",
+        "user.id": f"user-{rng.randrange(10**4)}",
+        "app.tenant": "eu-central-1/shop",
+    }
     root = _span(
         rng, trace_id, b"", "POST /chat", start, {"http.route": "/chat", "http.request.method": "POST"}
     )
@@ -75,6 +97,9 @@ def _trace(rng: random.Random, now: int) -> list[Span]:
             "gen_ai.usage.output_tokens": rng.randrange(10, 500),
             "gen_ai.usage.cache_read.input_tokens": 256,
             "gen_ai.request.temperature": 0.2,
+            "gen_ai.request.max_tokens": 1024,
+            "gen_ai.output.type": "text",
+            "openai.request.service_tier": "default",
             "gen_ai.response.time_to_first_chunk": 0.31,
             "server.address": "api.openai.com",
             "openai.response.system_fingerprint": "fp_57db37749c",
@@ -90,6 +115,7 @@ def _trace(rng: random.Random, now: int) -> list[Span]:
             "gen_ai.tool.name": "lookup_order",
             "gen_ai.tool.call.id": f"call_{rng.getrandbits(64):x}",
             "gen_ai.tool.call.arguments": '{"order_id": "A-1042", "include_items": true}',
+            "gen_ai.tool.call.result": '{"status": "shipped", "carrier": "DHL", "items": [{"sku": "K-17"}]}',
             "agent.trajectory.step": 2 * step + 1,
         }
         spans.append(_span(rng, trace_id, invoke.span_id, "chat gpt-4.1-mini", start + 2, agent | call))
@@ -99,19 +125,38 @@ def _trace(rng: random.Random, now: int) -> list[Span]:
     return spans
 
 
-def batches(spans: int, seed: int = 0) -> list[bytes]:
-    """Return serialized requests of ``SPANS_A_BATCH`` spans, ``spans`` in all."""
+def batches(spans: int, seed: int = 0) -> Iterator[bytes]:
+    """Yield serialized requests of ``SPANS_A_BATCH`` spans, ``spans`` in all or a few less: ever new ids."""
     rng, now = random.Random(seed), time.time_ns()
-    made: list[bytes] = []
-    pending: list[Span] = []
-    produced = 0
-    while produced < spans:
-        while len(pending) < SPANS_A_BATCH:
-            pending += _trace(rng, now)
-        take = pending[: min(SPANS_A_BATCH, spans - produced)]
-        pending = pending[len(take) :]
-        resource = ResourceSpans(scope_spans=[ScopeSpans(spans=take)])
-        resource.resource.attributes.append(_attribute("service.name", "shop"))
-        made.append(ExportTraceServiceRequest(resource_spans=[resource]).SerializeToString())
-        produced += len(take)
-    return made
+    patterns = _patterns(rng, now, min(PATTERNS, spans // SPANS_A_BATCH))
+    left = spans // SPANS_A_BATCH
+    while left > 0:
+        change = rng.randbytes(16), rng.randbytes(8)
+        for body, *ids in patterns[:left]:
+            renamed = body.copy()
+            for places, by in zip(ids, change, strict=True):
+                renamed[places] ^= np.frombuffer(by, np.uint8)
+            yield renamed.tobytes()
+        left -= len(patterns)
+
+
+def _request(spans: list[Span]) -> bytes:
+    resource = ResourceSpans(scope_spans=[ScopeSpans(spans=spans)])
+    resource.resource.attributes.extend(_attribute(key, value) for key, value in RESOURCE.items())
+    resource.scope_spans[0].scope.name = "opentelemetry.util.genai.handler"
+    return ExportTraceServiceRequest(resource_spans=[resource]).SerializeToString()
+
+
+def _patterns(rng: random.Random, now: int, count: int) -> list[list[npt.NDArray[Any]]]:
+    """Return requests, and where in each the trace ids and the span ids stand, so that all change alike."""
+    spans: list[Span] = []
+    while len(spans) < count * SPANS_A_BATCH:
+        spans += _trace(rng, now)
+    found: list[list[npt.NDArray[Any]]] = []
+    for first in range(0, count * SPANS_A_BATCH, SPANS_A_BATCH):
+        body = _request(spans[first : first + SPANS_A_BATCH])
+        heads = [*_HEAD.finditer(body)]
+        span_ids = [head.start(group) for head in heads for group in (2, 3) if head[group]]
+        trace_ids = np.array([head.start(1) for head in heads])[:, None] + np.arange(16)
+        found.append([np.frombuffer(body, np.uint8), trace_ids, np.array(span_ids)[:, None] + np.arange(8)])
+    return found

@@ -2,6 +2,9 @@
 
 import logging
 import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -14,25 +17,42 @@ from tupletrace.processor.normalise import canonical
 from tupletrace.processor.store import Store
 
 _logger: Final = logging.getLogger(__name__)
-BATCH_BYTES: Final = 8 * 2**20
+BATCH_BYTES: Final = 16 * 2**20
+"""At most: a batch is what came while the one before was stored, so that batches grow with the load."""
 QUIET_MS: Final = 2_000
 """A trace that received nothing for so long settles; a later span opens it again."""
 _TICK_S: Final = 0.25
+_SETTLING_SHARE: Final = 0.1
+_SETTLE_WITHIN_S: Final = 2.0
+"""Settling has a cost of its own, whatever it settles: it waits for more, but not for longer than this."""
 
 
 def catch_up(folder: Path, store: Store) -> None:
     """Index every journalled request that the store has not seen."""
-    for requests in journal.read(folder, store.journal_seq, BATCH_BYTES):
-        _index(requests, store)
+    for _ in _batches(folder, store):
+        pass
 
 
-def _index(requests: list[Request], store: Store) -> None:
+def _batches(folder: Path, store: Store) -> Iterator[None]:
+    """Store what the journal holds, and yield after each batch; the next one is decoded meanwhile."""
+    with ThreadPoolExecutor(1, "tupletrace-decoder") as decoder:
+        ahead: Future[tuple[pa.Table, int]] | None = None
+        for requests in journal.read(folder, store.journal_seq, BATCH_BYTES):
+            ready, ahead = ahead, decoder.submit(_decoded, requests)
+            if ready:
+                store.insert(*ready.result())
+                yield
+        if ahead:
+            store.insert(*ahead.result())
+            yield
+
+
+def _decoded(requests: list[Request]) -> tuple[pa.Table, int]:
     traces = [request for request in requests if request.signal == wire.TRACES]
-    found = decode.spans([request.body for request in traces])
+    table = canonical(decode.spans([request.body for request in traces]))
     seqs = pa.array([request.seq for request in traces], pa.int64())
-    table = canonical(found)
     table = table.append_column("journal_seq", seqs.take(table["request"]))
-    store.insert(table.drop_columns(["request"]), requests[-1].seq)
+    return table.drop_columns(["request"]), requests[-1].seq
 
 
 class Indexer:
@@ -43,6 +63,7 @@ class Indexer:
         self._folder, self._store = folder, store
         self._woken, self._stopping = threading.Event(), threading.Event()
         self._failure: Exception | None = None
+        self._settle_at = 0.0
         self._thread = threading.Thread(target=self._run, name="tupletrace-indexer", daemon=True)
         self._thread.start()
 
@@ -77,8 +98,9 @@ class Indexer:
                 self._store.recover(self._failure)
             if self._woken.is_set() or self._failure is not None:
                 self._woken.clear()
-                catch_up(self._folder, self._store)
-            self._store.settle(QUIET_MS)
+                for _ in _batches(self._folder, self._store):
+                    self._settle()
+            self._settle()
         except Exception as error:
             # The journal keeps everything: say so once, and try again at the next tick.
             if self._failure is None:
@@ -86,3 +108,10 @@ class Indexer:
             self._failure = error
         else:
             self._failure = None
+
+    def _settle(self) -> None:
+        began = time.monotonic()
+        if began >= self._settle_at:
+            self._store.settle(QUIET_MS)
+            now = time.monotonic()
+            self._settle_at = now + min((now - began) / _SETTLING_SHARE, _SETTLE_WITHIN_S)

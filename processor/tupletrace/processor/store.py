@@ -105,6 +105,9 @@ class Store:
         """Write the rollups of traces that received nothing for ``quiet_ms``."""
         if not self._unsettled:
             return
+        is_quiet = statement("statements/any_quiet")
+        if not self._connection.execute(is_quiet, {"quiet_ms": quiet_ms}).fetchall():
+            return
         with transaction(self._connection):
             self._run("quiet_traces", quiet_ms=quiet_ms)
             if self._rows("SELECT 1 FROM quiet LIMIT 1"):
