@@ -39,7 +39,7 @@ def silent(spans: Any) -> Any:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_chat_completions_say_nothing(
+def test_a18_chat_completions_say_nothing(
     provider: Any,
     program: Any,
     completion: dict[str, Any],
@@ -59,7 +59,9 @@ def test_chat_completions_say_nothing(
     silent()
 
 
-def test_responses_say_nothing(provider: Any, program: Any, response: dict[str, Any], silent: Any) -> None:
+def test_a18_responses_say_nothing(
+    provider: Any, program: Any, response: dict[str, Any], silent: Any
+) -> None:
     response["output"][0]["content"][0]["text"] = CANARY
     provider.answers_json(response)
 
@@ -68,7 +70,7 @@ def test_responses_say_nothing(provider: Any, program: Any, response: dict[str, 
     silent()
 
 
-def test_errors_say_nothing(provider: Any, program: Any, silent: Any) -> None:
+def test_a18_errors_say_nothing(provider: Any, program: Any, silent: Any) -> None:
     provider.answers_json({"error": {"message": CANARY, "code": "c", "param": CANARY}}, status=400)
 
     for method, kwargs in (

@@ -197,10 +197,6 @@ CALLS: list[Any] = [
 ]
 
 
-def broken(*args: Any, **kwargs: Any) -> Any:
-    raise ZeroDivisionError
-
-
 def installed(method: str) -> bool:
     found: Any = openai.OpenAI(api_key="k")
     return all((found := getattr(found, name, None)) is not None for name in method.split("."))
@@ -359,31 +355,3 @@ def test_a_retriever_is_another_version_when_it_ranks_otherwise(
 
     versions = [span.attributes["tupletrace.retriever.version"] for span in spans.get_finished_spans()]
     assert versions[0] == versions[1] != versions[2]
-
-
-@calls
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize(
-    "hook", ["calls.sent", "calls.server_of", "calls.attach", "usage.known", "raw.parse", "calls.Call.end"]
-)
-def test_a9_no_bug_of_ours_reaches_the_other_calls(
-    provider: Any,
-    capturing: None,
-    program: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    method: str,
-    kwargs: Any,
-    answer: Any,
-    expected: Any,
-    hook: str,
-) -> None:
-    provider.answers_json(answer)
-    undisturbed = program.call(method, **kwargs)
-    monkeypatch.delenv("TUPLETRACE_RAISE_ERRORS")
-    monkeypatch.setattr(f"tupletrace.instrumentors.openai.{hook}", broken)
-
-    disturbed = program.call(method, **kwargs)
-
-    assert type(disturbed) is type(undisturbed)
-    if isinstance(undisturbed, openai.BaseModel):
-        assert disturbed.to_dict() == undisturbed.to_dict()

@@ -20,7 +20,7 @@ CHAT: dict[str, Any] = {
 RESPONSE: dict[str, Any] = {"model": "gpt-5", "input": "Capital?", "stream": True}
 
 
-def test_a_stream_that_nobody_reads_has_a_span_all_the_same(
+def test_a6_a_stream_that_nobody_reads_has_a_span_all_the_same(
     provider: Any, program: Any, chat_chunks: list[Any], span: Any
 ) -> None:
     provider.answers_stream(chat_chunks)
@@ -32,7 +32,7 @@ def test_a_stream_that_nobody_reads_has_a_span_all_the_same(
     assert "gen_ai.response.time_to_first_chunk" not in span().attributes
 
 
-def test_a_stream_left_by_break_ends_with_what_had_arrived(
+def test_a6_a_stream_left_by_break_ends_with_what_had_arrived(
     provider: Any, instrumented: None, chat_chunks: list[Any], span: Any
 ) -> None:
     provider.answers_stream(chat_chunks)
@@ -45,7 +45,7 @@ def test_a_stream_left_by_break_ends_with_what_had_arrived(
     assert span().status.status_code is StatusCode.UNSET
 
 
-def test_an_async_stream_left_by_break_ends_with_what_had_arrived(
+def test_a6_an_async_stream_left_by_break_ends_with_what_had_arrived(
     provider: Any, instrumented: None, chat_chunks: list[Any], span: Any
 ) -> None:
     provider.answers_stream(chat_chunks)
@@ -59,7 +59,7 @@ def test_an_async_stream_left_by_break_ends_with_what_had_arrived(
     assert span().attributes["gen_ai.response.id"] == "chatcmpl-1"
 
 
-def test_close_ends_the_span(provider: Any, instrumented: None, chat_chunks: list[Any], span: Any) -> None:
+def test_a6_close_ends_the_span(provider: Any, instrumented: None, chat_chunks: list[Any], span: Any) -> None:
     provider.answers_stream(chat_chunks)
 
     stream = provider.client().chat.completions.create(**CHAT)
@@ -71,7 +71,7 @@ def test_close_ends_the_span(provider: Any, instrumented: None, chat_chunks: lis
     assert stream.response.is_closed
 
 
-def test_async_close_ends_the_span(
+def test_a6_async_close_ends_the_span(
     provider: Any, instrumented: None, chat_chunks: list[Any], span: Any
 ) -> None:
     provider.answers_stream(chat_chunks)
@@ -115,7 +115,7 @@ def test_closing_the_response_of_an_async_stream_ends_the_span(
     assert asyncio.run(program()) == 1
 
 
-def test_leaving_a_with_block_early_ends_the_span(
+def test_a6_leaving_a_with_block_early_ends_the_span(
     provider: Any, instrumented: None, chat_chunks: list[Any], span: Any
 ) -> None:
     provider.answers_stream(chat_chunks)
@@ -127,7 +127,7 @@ def test_leaving_a_with_block_early_ends_the_span(
     assert span().status.status_code is StatusCode.UNSET
 
 
-def test_an_exception_of_the_program_in_a_with_block_is_the_span_s_error_and_passes_through(
+def test_a4_an_exception_of_the_program_in_a_with_block_is_the_span_s_error_and_passes_through(
     provider: Any, instrumented: None, chat_chunks: list[Any], span: Any
 ) -> None:
     provider.answers_stream(chat_chunks)
@@ -148,7 +148,7 @@ def test_an_exception_of_the_program_in_a_with_block_is_the_span_s_error_and_pas
     assert "secret" not in span().to_json()
 
 
-def test_an_exception_of_the_program_in_an_async_with_block_is_the_span_s_error(
+def test_a4_an_exception_of_the_program_in_an_async_with_block_is_the_span_s_error(
     provider: Any, instrumented: None, chat_chunks: list[Any], span: Any
 ) -> None:
     provider.answers_stream(chat_chunks)
@@ -164,7 +164,7 @@ def test_an_exception_of_the_program_in_an_async_with_block_is_the_span_s_error(
     assert span().attributes["error.type"] == "KeyError"
 
 
-def test_a_generator_of_the_program_that_is_closed_around_the_stream_is_no_error(
+def test_a5_a_generator_of_the_program_that_is_closed_around_the_stream_is_no_error(
     provider: Any, instrumented: None, chat_chunks: list[Any], span: Any
 ) -> None:
     provider.answers_stream(chat_chunks)
@@ -232,7 +232,7 @@ def test_a_response_that_fails_while_it_streams_is_an_error_with_its_code(
     assert span().attributes["gen_ai.response.id"] == "resp_1"
 
 
-def test_a_cancelled_task_ends_the_span_of_its_stream_and_stays_cancelled(
+def test_a5_a_cancelled_task_ends_the_span_of_its_stream_and_stays_cancelled(
     provider: Any, instrumented: None, chat_chunks: list[Any], span: Any
 ) -> None:
     provider.answers_stream(chat_chunks)
@@ -255,7 +255,7 @@ def test_a_cancelled_task_ends_the_span_of_its_stream_and_stays_cancelled(
     assert span().attributes["gen_ai.response.id"] == "chatcmpl-1"
 
 
-def test_a_call_cancelled_before_its_answer_is_the_span_s_error(
+def test_a5_a_call_cancelled_before_its_answer_is_the_span_s_error(
     provider: Any, instrumented: None, span: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def program() -> None:
@@ -273,7 +273,7 @@ def test_a_call_cancelled_before_its_answer_is_the_span_s_error(
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def test_a_call_destroyed_while_it_waits_detaches_no_context_of_another(
+def test_a7_a_call_destroyed_while_it_waits_detaches_no_context_of_another(
     provider: Any, instrumented: None, spans: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def wait(_: Any) -> None:
@@ -293,7 +293,7 @@ def test_a_call_destroyed_while_it_waits_detaches_no_context_of_another(
     assert len(spans.get_finished_spans()) == 1
 
 
-def test_a_stream_may_end_in_another_thread(
+def test_a7_a_stream_may_end_in_another_thread(
     provider: Any,
     instrumented: None,
     chat_chunks: list[Any],
@@ -311,7 +311,7 @@ def test_a_stream_may_end_in_another_thread(
     assert "Failed to detach context" not in caplog.text
 
 
-def test_a_finished_stream_that_the_program_keeps_keeps_nothing_of_ours(
+def test_a6_a_finished_stream_that_the_program_keeps_keeps_nothing_of_ours(
     provider: Any, capturing: None, instrumented: None, chat_chunks: list[Any]
 ) -> None:
     provider.answers_stream(chat_chunks)
@@ -325,7 +325,7 @@ def test_a_finished_stream_that_the_program_keeps_keeps_nothing_of_ours(
     assert set(vars(stream.response)).isdisjoint({"close", "aclose", "iter_bytes", "aiter_bytes"})
 
 
-def test_an_abandoned_stream_s_response_is_freed_as_without_us(
+def test_a6_an_abandoned_stream_s_response_is_freed_as_without_us(
     provider: Any, instrumented: None, chat_chunks: list[Any]
 ) -> None:
     provider.answers_stream(chat_chunks)

@@ -174,7 +174,7 @@ def test_the_stream_helpers_are_one_span_with_the_stream_s_facts(
     assert not [name for name in chat if name.startswith("gen_ai.request.") and "omit" in str(chat[name])]
 
 
-def test_the_caller_s_context_is_its_own_before_while_and_after_streaming(
+def test_a7_the_caller_s_context_is_its_own_before_while_and_after_streaming(
     provider: Any, instrumented: None, chat_chunks: list[Any]
 ) -> None:
     provider.answers_stream(chat_chunks)

@@ -1,5 +1,6 @@
 """What was answered: model, id, finish reasons, usage, and the content where it is captured."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ _ECHOED: Final = (
     ("service_tier", names.OPENAI_RESPONSE_SERVICE_TIER),
     ("system_fingerprint", names.OPENAI_SYSTEM_FINGERPRINT),
 )
+_CODE: Final = re.compile(r"[\w.:/-]{1,64}")
 _FINISH_REASONS: Final = {
     "tool_calls": "tool_call",
     "function_call": "tool_call",
@@ -88,8 +90,11 @@ def response_error(response: Any) -> str | None:
 
 
 def _error_code(error: Any) -> str:
-    code = field(error, "code")
-    return str(code) if isinstance(code, int) else text(code) or text(field(error, "type")) or "_OTHER"
+    for code in (field(error, "code"), field(error, "type")):
+        # A word or a number: some servers say in sentences what they did not like.
+        if isinstance(code, int | str) and _CODE.fullmatch(str(code)):
+            return str(code)
+    return "_OTHER"
 
 
 def _describe(invocation: InferenceInvocation, said: Mapping[str, Any]) -> None:
