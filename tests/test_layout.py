@@ -30,6 +30,7 @@ SERVER = {
 FLOW = [
     ["refusal", "metrics", "tokens", "tls"],
     ["wire", "attributes", "decode", "limits", "records", "otlp_json"],
+    ["journal_file"],
     ["journal"],
     ["admission", "receive"],
     ["sources"],

@@ -221,10 +221,10 @@ def _checked_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int |
 
 
 def _create(connection: duckdb.DuckDBPyConnection, path: Path, found: int | None) -> None:
-    older = found is not None and found < SCHEMA_VERSION
+    older = found if found is not None and found < SCHEMA_VERSION else None
     with transaction(connection):
-        if older:
-            _migrate(connection, found)
+        if older is not None:
+            _migrate(connection, older)
         if found is not None:
             _check_tables(connection, path)
         for folder in ("schema", "views", "questions"):
@@ -234,9 +234,9 @@ def _create(connection: duckdb.DuckDBPyConnection, path: Path, found: int | None
             connection.execute(
                 "INSERT INTO meta VALUES ('schema_version', ?), ('journal_seq', 0)", [SCHEMA_VERSION]
             )
-        if older:
+        if older is not None:
             connection.execute(statement("statements/open_every_trace"))
-            _logger.info("%s brought from schema version %d to %d", path, found, SCHEMA_VERSION)
+            _logger.info("%s brought from schema version %d to %d", path, older, SCHEMA_VERSION)
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection, found: int) -> None:

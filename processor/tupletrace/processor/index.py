@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from tupletrace.processor import decode, journal, wire
 from tupletrace.processor.database import needs_reconnect
-from tupletrace.processor.journal import Request
+from tupletrace.processor.journal_file import Request
 from tupletrace.processor.normalise import canonical
 from tupletrace.processor.store import Store
 
@@ -36,23 +37,50 @@ def catch_up(folder: Path, store: Store) -> None:
 def _batches(folder: Path, store: Store) -> Iterator[None]:
     """Store what the journal holds, and yield after each batch; the next one is decoded meanwhile."""
     with ThreadPoolExecutor(1, "tupletrace-decoder") as decoder:
-        ahead: Future[tuple[pa.Table, int]] | None = None
+        ahead: Future[tuple[pa.Table, int, list[Request]]] | None = None
         for requests in journal.read(folder, store.journal_seq, BATCH_BYTES):
             ready, ahead = ahead, decoder.submit(_decoded, requests)
             if ready:
-                store.insert(*ready.result())
+                _insert(store, *ready.result())
                 yield
         if ahead:
-            store.insert(*ahead.result())
+            _insert(store, *ahead.result())
             yield
 
 
-def _decoded(requests: list[Request]) -> tuple[pa.Table, int]:
+def _insert(store: Store, batch: pa.Table, journal_seq: int, lost: list[Request]) -> None:
+    for one in lost:
+        _logger.warning("request %d of the journal (%d in all) is lost: %s", one.seq, one.count, one.damage)
+    store.note_lost([(one.seq, one.count, one.damage) for one in lost])
+    store.insert(batch, journal_seq)
+
+
+def _decoded(requests: list[Request]) -> tuple[pa.Table, int, list[Request]]:
     traces = [request for request in requests if request.signal == wire.TRACES]
-    table = canonical(decode.spans([request.body for request in traces]))
+    lost = [request for request in requests if request.damage is not None]
+    try:
+        found = decode.spans([request.body for request in traces])
+    except wire.MalformedRequest:
+        traces, undecodable = _decodable(traces)
+        lost += undecodable
+        found = decode.spans([request.body for request in traces])
+    table = canonical(found)
     seqs = pa.array([request.seq for request in traces], pa.int64())
     table = table.append_column("journal_seq", seqs.take(table["request"]))
-    return table.drop_columns(["request"]), requests[-1].seq
+    return table.drop_columns(["request"]), requests[-1].seq, lost
+
+
+def _decodable(requests: list[Request]) -> tuple[list[Request], list[Request]]:
+    """Tell those that can be decoded from those that cannot: one must not hold up the others."""
+    good, bad = list[Request](), list[Request]()
+    for request in requests:
+        try:
+            decode.spans([request.body])
+        except wire.MalformedRequest as error:
+            bad.append(replace(request, damage=str(error)))
+        else:
+            good.append(request)
+    return good, bad
 
 
 class Indexer:

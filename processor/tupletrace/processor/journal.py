@@ -4,35 +4,23 @@ A request is acknowledged after the transaction that holds it is on disk; the Du
 """
 
 import contextlib
+import logging
 import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS requests (
-    seq INTEGER PRIMARY KEY,
-    received_unix_nano INTEGER NOT NULL,
-    signal TEXT NOT NULL,
-    body BLOB NOT NULL
-)"""
+from tupletrace.processor import journal_file
+from tupletrace.processor.journal_file import JournalError, Request
+
+_logger: Final = logging.getLogger(__name__)
 _CLOSED: Final = "the journal is closed"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One journalled request: its sequence number, time of receipt, signal and protobuf body."""
-
-    seq: int
-    received_unix_nano: int
-    signal: str
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +28,6 @@ class _Append:
     signal: str
     body: bytes
     done: Future[int]
-
-
-class JournalError(RuntimeError):
-    """The journal cannot be written (disk full, folder read-only, closed: not accepted) or not be read."""
 
 
 class Journal:
@@ -61,10 +45,11 @@ class Journal:
         # Whoever deletes the journal has a database that is ahead of it and would take new numbers for old.
         self._seq = max(last_seq(folder), after)
         self._file = self._today()
-        self._connection = self._open(self._file)
+        self._connection = journal_file.open_for_writing(self._file)
         self._waiting: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
+        self._compress_closed()
         self._writer = threading.Thread(target=self._write, name="tupletrace-journal", daemon=True)
         self._writer.start()
 
@@ -88,6 +73,7 @@ class Journal:
             self._closed = True
             self._waiting.put(None)
         self._writer.join()
+        self._compressor.join()
         self._connection.close()
 
     def _write(self) -> None:
@@ -108,11 +94,15 @@ class Journal:
         try:
             if self._file != (today := self._today()):
                 self._connection.close()
-                self._file, self._connection = today, self._open(today)
+                self._file, self._connection = today, journal_file.open_for_writing(today)
+                self._compress_closed()
             now = time.time_ns()
-            rows = [(self._seq + i, now, one.signal, one.body) for i, one in enumerate(batch, 1)]
+            rows = [
+                journal_file.row(Request(self._seq + i, now, one.signal, one.body))
+                for i, one in enumerate(batch, 1)
+            ]
             with self._connection:
-                self._connection.executemany("INSERT INTO requests VALUES (?, ?, ?, ?)", rows)
+                self._connection.executemany(journal_file.INSERT, rows)
         except (sqlite3.Error, OSError) as error:
             for one in batch:
                 one.done.set_exception(JournalError(f"the journal cannot be written: {error}"))
@@ -124,17 +114,23 @@ class Journal:
     def _today(self) -> Path:
         # A clock that jumps back must not put later sequence numbers into an earlier file.
         today = self._folder / f"{datetime.now(UTC):%Y-%m-%d}.sqlite"
-        return max([today, *self._folder.glob("*.sqlite")])
+        return max([today, *files(self._folder)])
 
-    @staticmethod
-    def _open(file: Path) -> sqlite3.Connection:
-        connection = sqlite3.connect(file, check_same_thread=False)
-        connection.execute("PRAGMA page_size = 65536")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(_SCHEMA)
-        file.chmod(0o600)
-        return connection
+    def _compress_closed(self) -> None:
+        closed = [file for file in files(self._folder) if file < self._file]
+        self._compressor = threading.Thread(
+            target=self._compress, args=(closed,), name="tupletrace-journal-compress", daemon=True
+        )
+        self._compressor.start()
+
+    def _compress(self, closed: list[Path]) -> None:
+        for file in closed:
+            if self._closed:
+                return
+            try:
+                journal_file.compress(file)
+            except (OSError, sqlite3.Error, JournalError) as error:
+                _logger.warning("%s stays as it is, uncompressed, until the next start: %s", file, error)
 
 
 def journal_folder(database: Path) -> Path:
@@ -142,49 +138,59 @@ def journal_folder(database: Path) -> Path:
     return database.with_name(database.name + ".journal")
 
 
+def files(folder: Path) -> list[Path]:
+    """Return the files of the journal, one a day, the first day first."""
+    return sorted(folder.glob("*.sqlite"))
+
+
 def first_seq(folder: Path) -> int | None:
     """Return the lowest sequence number in the journal, None if it holds no request."""
-    for file in sorted(folder.glob("*.sqlite")):
-        with _existing(file) as connection:
-            (lowest,) = connection.execute("SELECT min(seq) FROM requests").fetchone()
-            if lowest is not None:
-                return int(lowest)
-    return None
+    lowest = (_edge(file, "min") for file in files(folder))
+    return next((seq for seq in lowest if seq is not None), None)
 
 
 def last_seq(folder: Path) -> int:
     """Return the highest sequence number in the journal, 0 for an empty one."""
-    for file in sorted(folder.glob("*.sqlite"), reverse=True):
-        with _existing(file) as connection:
-            (highest,) = connection.execute("SELECT max(seq) FROM requests").fetchone()
-            if highest is not None:
-                return int(highest)
-    return 0
+    highest = (journal_file.edge(file, "max") for file in reversed(files(folder)))
+    return next((seq for seq in highest if seq is not None), 0)
 
 
 def read(folder: Path, after: int, max_bytes: int) -> Iterator[list[Request]]:
-    """Yield the requests after a sequence number, in order, in batches of about ``max_bytes``."""
-    for file in sorted(folder.glob("*.sqlite")):
-        with _existing(file) as connection:
-            batch: list[Request] = []
-            size = 0
-            for row in connection.execute("SELECT * FROM requests WHERE seq > ? ORDER BY seq", (after,)):
-                batch.append(Request(*row))
-                size += len(batch[-1].body)
-                if size >= max_bytes:
-                    yield batch
-                    batch, size = [], 0
-            if batch:
-                yield batch
+    """Yield the requests after a sequence number, in order, in batches of about ``max_bytes``.
+
+    Numbers follow one another: what is missing between two is there as one damaged request.
+    """
+    batch: list[Request] = []
+    size = 0
+    for request in _gapless(folder, after):
+        batch.append(request)
+        size += len(request.body)
+        if size >= max_bytes:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
-@contextlib.contextmanager
-def _existing(file: Path) -> Generator[sqlite3.Connection]:
+def _gapless(folder: Path, after: int) -> Iterator[Request]:
+    # Before the first there is what retention has taken away.
+    last: int | None = None
+    for file in files(folder):
+        if (highest := _edge(file, "max")) is None or highest <= after:
+            last = highest if highest is not None else last
+            continue
+        for request in journal_file.requests(file, after):
+            expected = request.seq if last is None else max(last, after) + 1
+            if request.seq > expected:
+                missing = request.seq - expected
+                yield Request(expected, 0, "", b"", "it is not in the journal", missing)
+            last = request.seq
+            yield request
+
+
+def _edge(file: Path, which: str) -> int | None:
     try:
-        # Not read-only: after a crash SQLite has to replay the write-ahead log first.
-        with contextlib.closing(
-            sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)
-        ) as connection:
-            yield connection
-    except sqlite3.Error as error:
-        raise JournalError(f"{file} cannot be read as a journal: {error}") from None
+        return journal_file.edge(file, which)
+    except JournalError as error:
+        _logger.warning("%s: what it held is counted as lost", error)
+        return None

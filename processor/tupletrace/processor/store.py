@@ -1,6 +1,6 @@
 """The DuckDB file: an index of the journal, made by the SQL files beside this module."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -100,6 +100,12 @@ class Store:
                 self._run("delete_rollups")
             met = self._price(connection)
         return (traces, int(pc.min(batch.column("journal_seq")).as_py())), met
+
+    def note_lost(self, lost: Sequence[tuple[int, int, str | None]]) -> None:
+        """Remember requests that could not be read: first number, how many, and why."""
+        if lost:
+            with transaction(self._connection) as connection:
+                connection.executemany(statement("statements/note_lost"), [list(one) for one in lost])
 
     def settle(self, quiet_ms: int) -> None:
         """Write the rollups of traces that received nothing for ``quiet_ms``."""

@@ -1,0 +1,210 @@
+"""One day of the journal: a SQLite file of requests, each with its own checksum; compressed when closed."""
+
+import contextlib
+import os
+import sqlite3
+import threading
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS requests (
+    seq INTEGER PRIMARY KEY,
+    received_unix_nano INTEGER NOT NULL,
+    signal TEXT NOT NULL,
+    body BLOB NOT NULL,
+    checksum INTEGER,
+    uncompressed_size INTEGER
+)"""
+_LATER_COLUMNS: Final = ("checksum", "uncompressed_size")
+"""Absent in files of the first release."""
+_ZSTD: Final = pa.Codec("zstd", compression_level=3)
+_rewriting: Final = threading.Lock()
+
+
+class JournalError(RuntimeError):
+    """The journal cannot be written (disk full, folder read-only, closed: not accepted) or not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One journalled request: its sequence number, time of receipt, signal and protobuf body.
+
+    ``damage`` says why it cannot be read; then it stands for ``count`` requests from ``seq`` on.
+    """
+
+    seq: int
+    received_unix_nano: int
+    signal: str
+    body: bytes
+    damage: str | None = None
+    count: int = 1
+
+
+def row(request: Request) -> tuple[int, int, str, bytes, int, None]:
+    """Return what ``insert`` stores for a new request."""
+    return (
+        request.seq,
+        request.received_unix_nano,
+        request.signal,
+        request.body,
+        _checksum(request.seq, request.signal, request.body),
+        None,
+    )
+
+
+INSERT: Final = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)"
+
+
+def open_for_writing(file: Path) -> sqlite3.Connection:
+    """Open or create the file of the day: a commit is on disk when it returns."""
+    connection = sqlite3.connect(file, check_same_thread=False)
+    connection.execute("PRAGMA page_size = 65536")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(_SCHEMA)
+    present = _columns(connection)
+    for column in _LATER_COLUMNS:
+        if column not in present:
+            connection.execute(f"ALTER TABLE requests ADD COLUMN {column} INTEGER")
+    file.chmod(0o600)
+    return connection
+
+
+@contextlib.contextmanager
+def existing(file: Path) -> Generator[sqlite3.Connection]:
+    """Open a file that is there.
+
+    Raises:
+        JournalError: it cannot be read as a journal.
+    """
+    try:
+        # Not read-only: after a crash SQLite has to replay the write-ahead log first.
+        with contextlib.closing(
+            sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)
+        ) as connection:
+            connection.text_factory = lambda text: text.decode(errors="replace")
+            yield connection
+    except sqlite3.Error as error:
+        raise JournalError(f"{file} cannot be read as a journal: {error}") from None
+
+
+def edge(file: Path, which: str) -> int | None:
+    """Return the ``min`` or ``max`` sequence number in a file, None if it holds no request."""
+    with existing(file) as connection:
+        # A process that was killed right after it made the file has left it empty.
+        if not _columns(connection):
+            return None
+        return connection.execute(f"SELECT {which}(seq) FROM requests").fetchone()[0]
+
+
+def requests(file: Path, after: int) -> Iterator[Request]:
+    """Yield the requests after a sequence number in order, those that cannot be read with their damage.
+
+    A page that cannot be read costs what is on it: the others are asked for one by one.
+    """
+    with existing(file) as connection:
+        seq = after
+        try:
+            for found in connection.execute(f"{_select(connection)} WHERE seq > ? ORDER BY seq", (after,)):
+                request = _checked(*found)
+                seq = request.seq
+                yield request
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            yield from _one_by_one(connection, seq)
+
+
+def _one_by_one(connection: sqlite3.Connection, after: int) -> Iterator[Request]:
+    (last,) = connection.execute("SELECT max(seq) FROM requests").fetchone()
+    for seq in range(after + 1, last + 1):
+        try:
+            found = connection.execute(f"{_select(connection)} WHERE seq = ?", (seq,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            yield Request(seq, 0, "", b"", str(error))
+        else:
+            if found is not None:
+                yield _checked(*found)
+
+
+def _select(connection: sqlite3.Connection) -> str:
+    columns = _columns(connection)
+    later = ", ".join(name if name in columns else "NULL" for name in _LATER_COLUMNS)
+    return f"SELECT seq, received_unix_nano, signal, body, {later} FROM requests"
+
+
+def _columns(connection: sqlite3.Connection) -> set[str]:
+    return {found[1] for found in connection.execute("PRAGMA table_info(requests)")}
+
+
+def _checked(
+    seq: int, received: int, signal: Any, body: Any, checksum: int | None, size: int | None
+) -> Request:
+    try:
+        if size is not None:
+            body = _ZSTD.decompress(body, size, asbytes=True)
+        if checksum is not None and checksum != _checksum(seq, signal, body):
+            return Request(seq, received, "", b"", "its checksum is another")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return Request(seq, received, "", b"", str(error))
+    return Request(seq, received, signal, body)
+
+
+def _checksum(seq: int, signal: str, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(f"{seq} {signal}".encode()))
+
+
+def compress(file: Path) -> None:
+    """Rewrite the file of a day that is over: bodies in zstd; what is damaged stays as it is."""
+    with existing(file) as connection:
+        if connection.execute("PRAGMA user_version").fetchone()[0] or not _columns(connection):
+            return
+    rewrite(file, lambda request: request)
+
+
+def rewrite(file: Path, change: Callable[[Request], Request | None]) -> None:
+    """Write a file anew with every request as ``change`` gives it back (None: without it), and swap the two.
+
+    Whoever reads the old one still does. Nothing is changed if the process ends before the swap.
+    """
+    with _rewriting:
+        with existing(file) as connection:
+            # Then nothing of it is in a write-ahead log; refused while somebody reads it.
+            connection.execute("PRAGMA journal_mode = DELETE")
+        new = file.with_name(file.name + ".new")
+        new.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(new)) as target:
+            new.chmod(0o600)
+            target.execute("PRAGMA page_size = 65536")
+            target.execute("PRAGMA user_version = 1")
+            target.execute(_SCHEMA)
+            target.executemany(INSERT, _rewritten(file, change))
+            target.commit()
+        with new.open("rb") as written:
+            os.fsync(written.fileno())
+        new.replace(file)
+
+
+def _rewritten(file: Path, change: Callable[[Request], Request | None]) -> Iterator[tuple[Any, ...]]:
+    for request in requests(file, -1):
+        if request.damage is not None:
+            # Kept to be counted again: its checksum is none that any body has.
+            yield (request.seq, request.received_unix_nano, "", b"", -1, None)
+        elif (changed := change(request)) is not None:
+            checksum = _checksum(changed.seq, changed.signal, changed.body)
+            packed = _ZSTD.compress(changed.body, asbytes=True)
+            small = len(packed) < len(changed.body)
+            yield (
+                changed.seq,
+                changed.received_unix_nano,
+                changed.signal,
+                packed if small else changed.body,
+                checksum,
+                len(changed.body) if small else None,
+            )

@@ -1,0 +1,155 @@
+"""The journal: what is damaged in it is lost alone, counted and said; what is over is compressed."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tupletrace.processor import journal
+from tupletrace.processor.ask import database
+from tupletrace.processor.journal import Journal, journal_folder
+
+OLD = """CREATE TABLE requests (
+    seq INTEGER PRIMARY KEY, received_unix_nano INTEGER NOT NULL, signal TEXT NOT NULL, body BLOB NOT NULL
+)"""
+REQUESTS = 30
+SPANS = "SELECT trace_id[-8:] AS trace FROM spans ORDER BY trace"
+LOST = "SELECT journal_seq, requests, reason FROM lost_requests ORDER BY journal_seq"
+
+
+@pytest.fixture
+def db(tmp_path: Path, otlp: Any) -> Path:
+    """A database that is not made yet, with a journal of a trace a request."""
+    written = Journal(journal_folder(tmp_path / "x.duckdb"))
+    for trace in range(1, REQUESTS + 1):
+        body = otlp.request(otlp.span(trace, attributes={"note": f"{trace:08x}" * 10_000}))
+        written.append("traces", body).result(10)
+    written.close()
+    return tmp_path / "x.duckdb"
+
+
+def only_file(db: Path) -> Path:
+    (file,) = journal.files(journal_folder(db))
+    return file
+
+
+@pytest.fixture
+def asked(caplog: pytest.LogCaptureFixture) -> Callable[[Path], tuple[set[int], list[Any], str]]:
+    """Index, and return the traces that are there, the requests that are lost, and what was said."""
+
+    def ask(db: Path) -> tuple[set[int], list[Any], str]:
+        caplog.clear()
+        with database(db) as answer:
+            traces = {int(row["trace"], 16) for row in answer(SPANS).to_pylist()}
+            return traces, answer(LOST).to_pylist(), caplog.text
+
+    return ask
+
+
+EVERY = set(range(1, REQUESTS + 1))
+
+
+def test_a_flipped_bit_costs_the_request_that_it_is_in_and_no_other(db: Path, asked: Any) -> None:
+    content = bytearray(only_file(db).read_bytes())
+    content[content.index(b"0000000d" * 100) + 3] ^= 1
+    only_file(db).write_bytes(content)
+    traces, lost, said = asked(db)
+    assert traces == EVERY - {13}
+    assert lost == [{"journal_seq": 13, "requests": 1, "reason": "its checksum is another"}]
+    assert "request 13 " in said
+    assert asked(db) == (traces, lost, "")
+    db.unlink()
+    assert asked(db)[:2] == (traces, lost)
+
+
+def test_a_page_of_the_file_that_is_destroyed_is_counted_request_by_request(db: Path, asked: Any) -> None:
+    content = bytearray(only_file(db).read_bytes())
+    at = content.index(b"0000000d" * 100) // 65536 * 65536
+    content[at : at + 65536] = bytes(65536)
+    only_file(db).write_bytes(content)
+    traces, lost, said = asked(db)
+    gone = EVERY - traces
+    assert 13 in gone
+    assert len(gone) < 5
+    assert {row["journal_seq"] for row in lost} == gone
+    assert all(f"request {seq} " in said for seq in gone)
+
+
+def test_requests_that_are_missing_between_others_are_counted(db: Path, asked: Any) -> None:
+    with closing(sqlite3.connect(only_file(db))) as connection, connection:
+        connection.execute("DELETE FROM requests WHERE seq BETWEEN 5 AND 9")
+    traces, lost, _ = asked(db)
+    assert traces == EVERY - set(range(5, 10))
+    assert lost == [{"journal_seq": 5, "requests": 5, "reason": "it is not in the journal"}]
+
+
+def test_a_request_that_can_no_longer_be_decoded_holds_up_no_other(db: Path, asked: Any) -> None:
+    more = Journal(journal_folder(db))
+    more.append("traces", b"\xff\xff\xff").result(10)
+    more.close()
+    traces, lost, _ = asked(db)
+    assert traces == EVERY
+    assert [(row["journal_seq"], row["requests"]) for row in lost] == [(REQUESTS + 1, 1)]
+
+
+def test_a_file_of_the_first_release_is_read_and_continued(tmp_path: Path, otlp: Any, asked: Any) -> None:
+    """It has no checksums."""
+    db = tmp_path / "x.duckdb"
+    Journal(journal_folder(db)).close()
+    file = only_file(db)
+    file.unlink()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(OLD)
+        connection.execute("INSERT INTO requests VALUES (7, 1, 'traces', ?)", [otlp.request(otlp.span(7))])
+    assert asked(db)[:2] == ({7}, [])
+    more = Journal(journal_folder(db))
+    assert more.append("traces", otlp.request(otlp.span(8))).result(10) == 8
+    more.close()
+    assert asked(db)[:2] == ({7, 8}, [])
+
+
+@pytest.fixture
+def closed(db: Path, until: Any) -> Iterator[Path]:
+    """The day is over: the journal has compressed its file."""
+    file = only_file(db)
+    over = file.with_name("2020-01-01.sqlite")
+    file.rename(over)
+    before = over.stat().st_size
+    again = Journal(journal_folder(db))
+    until(lambda: over.stat().st_size < before / 10)
+    yield db
+    again.close()
+
+
+def test_the_file_of_a_day_that_is_over_is_compressed_and_read_as_before(closed: Path, asked: Any) -> None:
+    assert asked(closed)[:2] == (EVERY, [])
+    assert oct(next(iter(journal.files(journal_folder(closed)))).stat().st_mode & 0o777) == "0o600"
+    assert not list(journal_folder(closed).glob("*.new"))
+
+
+def test_damage_to_a_compressed_record_loses_that_record_only(closed: Path, asked: Any) -> None:
+    file = journal.files(journal_folder(closed))[0]
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE requests SET body = CAST(substr(body, 4) AS BLOB) WHERE seq = 4")
+        connection.execute("UPDATE requests SET body = x'00' WHERE seq = 6")
+    traces, lost, _ = asked(closed)
+    assert traces == EVERY - {4, 6}
+    assert [row["journal_seq"] for row in lost] == [4, 6]
+
+
+def test_a_file_that_is_none_is_said_and_what_it_held_is_counted(db: Path, otlp: Any, asked: Any) -> None:
+    first = only_file(db).rename(only_file(db).with_name("2098-01-01.sqlite"))
+    lost = first.with_name("2098-01-02.sqlite")
+    for day in (lost, first.with_name("2098-01-03.sqlite")):
+        day.touch()
+        more = Journal(journal_folder(db))
+        more.append("traces", otlp.request(otlp.span(40))).result(10)
+        more.close()
+    lost.write_text("no SQLite file " * 99)
+    traces, missing, said = asked(db)
+    assert traces == EVERY | {40}
+    assert [(row["journal_seq"], row["requests"]) for row in missing] == [(REQUESTS + 1, 1)]
+    assert str(lost) in said
