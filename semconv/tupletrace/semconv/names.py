@@ -75,6 +75,7 @@ TAGS: Final = "tupletrace.tags"
 BATCH_REQUEST_ID: Final = "tupletrace.batch.request.id"
 """On an inference that a batch made: id of the request in it. When and how long it ran is not known."""
 GRAPH_NODE: Final = "tupletrace.graph.node"
+GRAPH_PATH: Final = "tupletrace.graph.path"
 """Name of the LangGraph node or LlamaIndex workflow step."""
 
 EVALUATION_EVENT: Final = "gen_ai.evaluation.result"

@@ -8,9 +8,11 @@ from opentelemetry.trace import Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.util.genai.types import Error
 from opentelemetry.util.types import AttributeValue
 
+from tupletrace.instrumentors.langchain.runs import Run
 from tupletrace.semconv import names
 
 _DEFAULT_NAME: Final = "LangGraph"
+_PLACE: Final = "langgraph_checkpoint_ns"
 _STEP_TAG: Final = "graph:step:"
 _REACT_AGENT: Final = frozenset(
     {"__start__", "agent", "generate_structured_response", "post_model_hook", "pre_model_hook", "tools"}
@@ -21,11 +23,15 @@ _REACT_AGENT: Final = frozenset(
 class NodeSpan:
     """The span of a graph node: the conventions have no operation for it, so no invocation of util-genai."""
 
-    def __init__(self, tracer: Tracer, node: str, context: Context) -> None:
-        self.attributes: dict[str, AttributeValue] = {names.GRAPH_NODE: node}
+    def __init__(self, tracer: Tracer, run: Run) -> None:
+        self.attributes: dict[str, AttributeValue] = {names.GRAPH_NODE: run.name}
+        places = str(run.metadata.get(_PLACE) or "").split("|")
+        if len(places) > 1:
+            # `outer:<id>|inner:<id>`, of which the ids are new with every run.
+            self.attributes[names.GRAPH_PATH] = "/".join(place.split(":")[0] for place in places)
         self.conversation_id: str | None = None
-        self._span = tracer.start_span(node, context=context)
-        self._context = set_span_in_context(self._span, context)
+        self._span = tracer.start_span(run.name, context=run.context)
+        self._context = set_span_in_context(self._span, run.context)
 
     @property
     def context(self) -> Context:
@@ -52,6 +58,17 @@ def node_step(tags: Iterable[str] | None) -> int | None:
         if tag.startswith(_STEP_TAG):
             return int(tag.removeprefix(_STEP_TAG))
     return None
+
+
+def task_step(name: str, metadata: Mapping[str, Any], around: Mapping[str, Any]) -> int | None:
+    """Return the place of a ``@task`` among those of its ``@entrypoint``; None for all other runs.
+
+    ``around`` is the metadata of the run that it is in.
+    """
+    if metadata.get("langgraph_node") != name or metadata.get(_PLACE) == around.get(_PLACE):
+        return None
+    path = metadata.get("langgraph_path") or ()
+    return path[2] if len(path) > 2 and isinstance(path[2], int) else None
 
 
 def is_agent(graph: Any) -> bool:

@@ -59,6 +59,10 @@ class Starts:
             begin(run_id, run, scope, inputs)
         elif (step := graphs.node_step(tags)) is not None:
             self._node(run_id, new_run("node", name, parent, name, metadata), step)
+        elif parent is not None and (step := graphs.task_step(name, metadata, parent.metadata)) is not None:
+            run = new_run("node", name, parent, name, metadata)
+            run.step = step
+            self._recorder.begin(run_id, run, graphs.NodeSpan(self._recorder.tracer, run))
         else:
             self._sequence(run_id, name, parent, metadata, inputs)
 
@@ -197,7 +201,7 @@ class Starts:
             if graph.first_step is None:
                 graph.first_step = step
             run.step = step - graph.first_step
-        self._recorder.begin(run_id, run, graphs.NodeSpan(self._recorder.tracer, run.name, run.context))
+        self._recorder.begin(run_id, run, graphs.NodeSpan(self._recorder.tracer, run))
 
     def _outermost(self, run_id: UUID, run: Run, span: Outermost | None, inputs: Any) -> None:
         self._recorder.begin(run_id, run, span)
