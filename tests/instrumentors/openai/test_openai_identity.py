@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 from typing import Any
 
 import openai
@@ -195,27 +196,43 @@ def test_the_response_schema_is_part_of_the_prompt_and_the_same_in_each_way_of_a
 texts = st.text("ab cd\n.", min_size=1, max_size=40).filter(str.strip)
 
 
-@given(text=texts, other=texts, one_day=st.dates(), other_day=st.dates())
+facts_of_the_day = st.tuples(
+    st.datetimes(dt.datetime.fromisoformat("1990-01-01"), dt.datetime.fromisoformat("2099-12-31")),
+    st.integers(0, 10**9),
+    st.uuids(),
+    st.text("abcdefgh", min_size=1, max_size=8).map("{}@a.example".format),
+)
+WRITTEN = (
+    "{text} It is {day:%Y-%m-%d}.",
+    "Today is {day:%A, %B %d, %Y}, {day:%H:%M}. {text}",
+    "The customer {email} has {number} points. {text}",
+    "Ticket {id}. {text}",
+)
+
+
+@given(text=texts, other=texts, one=facts_of_the_day, another=facts_of_the_day, form=st.sampled_from(WRITTEN))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_one_prompt_on_two_days_is_one_version_and_an_edited_one_another(
+def test_one_prompt_for_two_users_on_two_days_is_one_version_and_an_edited_one_another(
     provider: Any,
     instrumented: None,
     completion: dict[str, Any],
     spans: Any,
     text: str,
     other: str,
-    one_day: dt.date,
-    other_day: dt.date,
+    one: Any,
+    another: Any,
+    form: str,
 ) -> None:
     provider.answers_json(completion)
     spans.clear()
     create = provider.client().chat.completions.create
-    for content in (f"It is {one_day}. {text}", f"It is {other_day}. {text}", f"It is {one_day}. {other}"):
+    for said, (day, number, identity, email) in ((text, one), (text, another), (other, one)):
+        content = form.format(text=said, day=day, number=number, id=identity, email=email)
         create(model="m", messages=[{"role": "system", "content": content}, QUESTION])
 
-    today, tomorrow, edited = versions(spans)
-    assert today == tomorrow
-    assert (edited == today) is (other == text)
+    first, second, edited = versions(spans)
+    assert first == second
+    assert (edited == first) is (other == text)
 
 
 def tool(name: str, description: str = "Finds it.") -> dict[str, Any]:
@@ -235,6 +252,44 @@ def test_tools_have_names_and_a_version_that_their_order_does_not_change(ask: An
     assert first["tupletrace.tools.names"] == ("a", "b")
     assert first["tupletrace.tools.version"] == second["tupletrace.tools.version"]
     assert edited["tupletrace.tools.version"] != first["tupletrace.tools.version"]
+
+
+names = st.text("abc_", min_size=1, max_size=6)
+
+
+@given(
+    offered=st.dictionaries(names, texts, min_size=1, max_size=4),
+    data=st.data(),
+    key=st.sampled_from(["description", "title"]),
+    said=texts,
+)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_tools_version_is_what_is_said_of_them_in_whatever_order(
+    provider: Any,
+    instrumented: None,
+    completion: dict[str, Any],
+    spans: Any,
+    offered: dict[str, str],
+    data: st.DataObject,
+    key: str,
+    said: str,
+) -> None:
+    provider.answers_json(completion)
+    spans.clear()
+    tools = [tool(name, description) for name, description in offered.items()]
+    turned = [dict(reversed(one.items())) for one in data.draw(st.permutations(tools))]
+    edited = json.loads(json.dumps(tools))
+    function = edited[0]["function"]
+    told = function if key == "description" else function["parameters"]
+    changed = told.get(key) != said
+    told[key] = said
+    create = provider.client().chat.completions.create
+    for given_tools in (tools, turned, edited):
+        create(model="m", messages=[QUESTION], tools=given_tools)
+
+    versions = [span.attributes["tupletrace.tools.version"] for span in spans.get_finished_spans()]
+    assert versions[0] == versions[1]
+    assert (versions[2] != versions[0]) is changed
 
 
 def test_a_tool_is_the_same_in_chat_completions_and_in_responses(
