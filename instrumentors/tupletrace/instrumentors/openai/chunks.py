@@ -32,7 +32,10 @@ class CompletionChunks:
         for name in _LATEST:
             if (value := said.get(name)) is not None:
                 head[name] = value
-        if getattr(chunk, "model_extra", None) and (usage := field(chunk, "x_groq", "usage")) is not None:
+        if (
+            getattr(chunk, "__pydantic_extra__", None)
+            and (usage := field(chunk, "x_groq", "usage")) is not None
+        ):
             head.setdefault("usage", usage)
         for choice in items(said.get("choices")):
             told = getattr(choice, "__dict__", _NOTHING)

@@ -25,13 +25,13 @@ def field(value: Any, *path: str) -> Any:
 def _model_field(model: BaseModel, name: str) -> Any:
     # Not `getattr`: a model takes 3 us to say that it has no such attribute.
     value = vars(model).get(name)
-    return value if value is not None or not (extra := model.model_extra) else extra.get(name)
+    return value if value is not None or not (extra := model.__pydantic_extra__) else extra.get(name)
 
 
 def known(value: Any) -> Mapping[str, Any]:
     """Return all that a dictionary, a model or another object says, to be read by name many times."""
     if isinstance(value, BaseModel):
-        return {**vars(value), **extra} if (extra := value.model_extra) else vars(value)
+        return {**vars(value), **extra} if (extra := value.__pydantic_extra__) else vars(value)
     if isinstance(value, Mapping):
         return value  # pyright: ignore[reportUnknownVariableType]
     return getattr(value, "__dict__", _NOTHING)

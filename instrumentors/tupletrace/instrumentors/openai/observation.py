@@ -60,7 +60,15 @@ class Observation:
         except BaseException as error:
             self._stopped(error)
             raise
-        self._note(chunk)
+        self._reading = False
+        if not self._started:
+            self._first(chunk)
+        elif self._gathered is not None:
+            try:
+                self._gathered.add(chunk)
+            except Exception:  # the guard tells; entering it costs as much as a chunk
+                with _guarded:
+                    raise
         return chunk
 
     async def read_async(self, read: Callable[[], Awaitable[Any]]) -> Any:
@@ -71,7 +79,15 @@ class Observation:
         except BaseException as error:
             self._stopped(error)
             raise
-        self._note(chunk)
+        self._reading = False
+        if not self._started:
+            self._first(chunk)
+        elif self._gathered is not None:
+            try:
+                self._gathered.add(chunk)
+            except Exception:  # the guard tells; entering it costs as much as a chunk
+                with _guarded:
+                    raise
         return chunk
 
     def closed(self) -> None:
@@ -92,17 +108,12 @@ class Observation:
         """End with the error that stopped the stream."""
         self._finish(lambda listener, answer: listener.fail(error, answer))
 
-    def _note(self, chunk: Any) -> None:
-        self._reading = False
-        try:
-            if not self._started and self._listener is not None:
-                self._started = True
-                self._listener.first_chunk(chunk)
-            if self._gathered is not None:
+    def _first(self, chunk: Any) -> None:
+        self._started = True
+        with _guarded:
+            if self._listener is not None and self._gathered is not None:
                 self._gathered.add(chunk)
-        except Exception:  # the guard tells; entering it costs as much as a chunk
-            with _guarded:
-                raise
+                self._listener.first_chunk(chunk)
 
     def _stopped(self, error: BaseException) -> None:
         self._reading = False

@@ -17,7 +17,7 @@ _LARGEST: Final = 32 * 2**20
 class Json(SimpleNamespace):
     """A JSON object, read like a model of the client's."""
 
-    model_extra: ClassVar[bool] = True
+    __pydantic_extra__: ClassVar[bool] = True
 
 
 class Body:
