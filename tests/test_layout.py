@@ -39,6 +39,7 @@ FLOW = [
     ["prices", "database", "seen"],
     ["store"],
     ["index"],
+    ["rebuild"],
     ["listen", "lock", "query", "guard", "body", "sql_endpoint", "grpc_server", "http_server"],
     ["serve", "ask", "render", "doctor"],
     ["cohorts"],

@@ -1,26 +1,31 @@
 """The DuckDB file is a view of the journal: whatever happens to it, it is made again; nothing is deleted."""
 
 import random
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from tupletrace.processor import index, journal, rebuild
 from tupletrace.processor.ask import database
-from tupletrace.processor.database import SCHEMA_VERSION
+from tupletrace.processor.database import SCHEMA_VERSION, StoreError
 from tupletrace.processor.store import Store
 
 COUNT = "SELECT count(*) AS n, count(DISTINCT span_id) AS ids FROM spans"
-SPANS = 400
+REQUESTS = 20
+SPANS = 20 * REQUESTS
 
 
 @pytest.fixture(scope="module")
 def made(start_processor: Callable[..., Any], otlp: Any) -> dict[str, bytes]:
     """Every file that a processor leaves behind it, by its name."""
     running = start_processor()
-    for trace in range(1, SPANS // 20 + 1):
+    for trace in range(1, REQUESTS + 1):
         spans = [otlp.call(trace, i, attributes={"note": f"{trace} {i} " * 40}) for i in range(1, 21)]
         assert running.post_traces(otlp.request(*spans)).status == 200
     running.stop()
@@ -201,3 +206,74 @@ def test_the_first_released_schema_is_brought_to_this_one_and_keeps_its_data(
     Store(tmp_path / "fresh.duckdb").close()
     assert columns(old) == columns(tmp_path / "fresh.duckdb")
     assert not aside(old)
+
+
+def test_the_rebuild_command_makes_the_file_again_and_keeps_the_old_one(
+    file: Path, rows: Any, tupletrace: Callable[..., Any]
+) -> None:
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("DELETE FROM spans")
+    done = tupletrace("rebuild", "--db", file)
+    assert done.returncode == 0, done.stderr
+    (kept,) = file.parent.glob("x.duckdb.replaced-*")
+    assert str(kept) in done.stdout
+    assert "rebuilding" in done.stderr
+    assert rows(file) == (WHOLE, "")
+
+
+def test_a_rebuild_goes_on_where_one_was_ended(file: Path, rows: Any) -> None:
+    class Ended(Exception):
+        pass
+
+    def end(_done: int, _total: int) -> None:
+        raise Ended
+
+    told: list[tuple[int, int]] = []
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(index, "BATCH_BYTES", 1)
+    with pytest.raises(Ended):
+        rebuild.rebuild(file, end)
+    rebuild.rebuild(file, lambda done, total: told.append((done, total)))
+    monkey.undo()
+    assert told[0][0] > 1
+    assert told[-1] == (REQUESTS, REQUESTS)
+    assert rows(file) == (WHOLE, "")
+
+
+def test_what_an_ended_rebuild_left_damaged_is_begun_again(file: Path, rows: Any) -> None:
+    file.with_name("x.duckdb.rebuilding").write_bytes(b"torn")
+    rebuild.rebuild(file, lambda _done, _total: None)
+    assert rows(file) == (WHOLE, "")
+
+
+def test_reprocessing_reads_again_what_came_since_then_and_nothing_before(
+    file: Path, rows: Any, tupletrace: Callable[..., Any]
+) -> None:
+    first = journal.seq_at(journal.journal_folder(file), 0)
+    assert first == 1
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("UPDATE spans SET route = 'wrong'")
+    done = tupletrace("reprocess", "--since", "2126-01-01", "--db", file)
+    assert "0 requests" in done.stdout, done.stderr
+    wrong = "SELECT count(*) AS n FROM spans WHERE route = 'wrong'"
+    assert rows(file, wrong)[0] == [{"n": SPANS}]
+    done = tupletrace("reprocess", "--since", "1h", "--db", file)
+    assert f"{REQUESTS} requests" in done.stdout, done.stderr
+    assert rows(file, wrong)[0] == [{"n": 0}]
+    assert rows(file) == (WHOLE, "")
+    assert rows(file, "SELECT count(*) AS n FROM traces")[0] == [{"n": REQUESTS}]
+
+
+def test_reprocessing_changes_nothing_if_the_journal_lacks_some_of_it(file: Path, rows: Any) -> None:
+    (day,) = journal.files(journal.journal_folder(file))
+    with closing(sqlite3.connect(day)) as connection, connection:
+        connection.execute("DELETE FROM requests WHERE seq = 5")
+    with pytest.raises(StoreError, match="1 requests"):
+        rebuild.reprocess(file, datetime.fromtimestamp(0, UTC), lambda _done, _total: None)
+    assert rows(file) == (WHOLE, "")
+
+
+def test_a_database_in_use_is_not_rebuilt(processor: Any, tupletrace: Callable[..., Any]) -> None:
+    for command in (["rebuild"], ["reprocess", "--since", "1d"]):
+        done = tupletrace(*command, "--db", processor.database)
+        assert (done.returncode, done.stderr.count("stop it first")) == (2, 1)

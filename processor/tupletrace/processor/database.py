@@ -117,14 +117,24 @@ def _put_aside(path: Path, unusable: Unusable, *damaged: Path) -> None:
     first = journal.first_seq(journal.journal_folder(path))
     if first is None:
         raise StoreError(f"{unusable}; there is no journal beside it to make it again: name another --db")
-    aside = f"{path.name}.quarantined-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-    for file in damaged:
-        if file.exists():
-            file.rename(file.with_name(file.name.replace(path.name, aside, 1)))
+    kept = set_aside(path, "quarantined", *damaged)
     missing = f"; the journal begins at request {first}, what was before is only there" if first > 1 else ""
-    _logger.warning(
-        "%s: kept as %s, and made again from the journal%s", unusable, path.with_name(aside), missing
-    )
+    _logger.warning("%s: kept as %s, and made again from the journal%s", unusable, kept, missing)
+
+
+def set_aside(path: Path, why: str, *which: Path) -> Path:
+    """Rename a database (or only these files of it) and return the new name; nothing is deleted."""
+    aside = path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    for file in which or (path, _log(path)):
+        if file.exists():
+            file.rename(file.with_name(file.name.replace(path.name, aside.name, 1)))
+    return aside
+
+
+def remove(path: Path) -> None:
+    """Delete a database that was only being made."""
+    for file in (path, _log(path)):
+        file.unlink(missing_ok=True)
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:

@@ -30,11 +30,11 @@ _SETTLE_WITHIN_S: Final = 2.0
 
 def catch_up(folder: Path, store: Store) -> None:
     """Index every journalled request that the store has not seen."""
-    for _ in _batches(folder, store):
+    for _ in batches(folder, store):
         pass
 
 
-def _batches(folder: Path, store: Store) -> Iterator[None]:
+def batches(folder: Path, store: Store) -> Iterator[None]:
     """Store what the journal holds, and yield after each batch; the next one is decoded meanwhile."""
     with ThreadPoolExecutor(1, "tupletrace-decoder") as decoder:
         ahead: Future[tuple[pa.Table, int, list[Request]]] | None = None
@@ -126,7 +126,7 @@ class Indexer:
                 self._store.recover(self._failure)
             if self._woken.is_set() or self._failure is not None:
                 self._woken.clear()
-                for _ in _batches(self._folder, self._store):
+                for _ in batches(self._folder, self._store):
                     self._settle()
             self._settle()
         except Exception as error:

@@ -155,6 +155,12 @@ def last_seq(folder: Path) -> int:
     return next((seq for seq in highest if seq is not None), 0)
 
 
+def seq_at(folder: Path, unix_nano: int) -> int | None:
+    """Return the first request that was received at a time or later, None if there is none."""
+    found = (journal_file.seq_at(file, unix_nano) for file in files(folder))
+    return next((seq for seq in found if seq is not None), None)
+
+
 def read(folder: Path, after: int, max_bytes: int) -> Iterator[list[Request]]:
     """Yield the requests after a sequence number, in order, in batches of about ``max_bytes``.
 

@@ -103,6 +103,15 @@ def edge(file: Path, which: str) -> int | None:
         return connection.execute(f"SELECT {which}(seq) FROM requests").fetchone()[0]
 
 
+def seq_at(file: Path, unix_nano: int) -> int | None:
+    """Return the first request of a file that was received at a time or later, None if there is none."""
+    with existing(file) as connection:
+        if not _columns(connection):
+            return None
+        asked = "SELECT min(seq) FROM requests WHERE received_unix_nano >= ?"
+        return connection.execute(asked, (unix_nano,)).fetchone()[0]
+
+
 def requests(file: Path, after: int) -> Iterator[Request]:
     """Yield the requests after a sequence number in order, those that cannot be read with their damage.
 

@@ -107,6 +107,12 @@ class Store:
             with transaction(self._connection) as connection:
                 connection.executemany(statement("statements/note_lost"), [list(one) for one in lost])
 
+    def rewind(self, journal_seq: int) -> None:
+        """Forget what the requests from this one on have brought; they are indexed next."""
+        with transaction(self._connection):
+            self._run("rewind", seq=journal_seq)
+        self._opened()
+
     def settle(self, quiet_ms: int) -> None:
         """Write the rollups of traces that received nothing for ``quiet_ms``."""
         if not self._unsettled:

@@ -13,6 +13,7 @@ from tupletrace.processor.cli import (
     demo,
     doctor,
     questions,
+    rebuild,
     serve,
     sides,
     sql,
@@ -21,7 +22,7 @@ from tupletrace.processor.cli import (
 )
 from tupletrace.processor.cli.options import UsageError
 
-_COMMANDS: Final = (serve, sql, coverage, costs, questions, sides, trace, tokens, doctor, demo)
+_COMMANDS: Final = (serve, sql, coverage, costs, questions, sides, trace, tokens, rebuild, doctor, demo)
 """In the order of ``--help``; each has ``add(commands)``, which names ``run`` (and ``extra``) as defaults."""
 _USAGE_ERROR: Final = 2
 
