@@ -42,8 +42,8 @@ FLOW = [
     ["rebuild"],
     ["listen", "lock", "query", "guard", "body", "sql_endpoint", "grpc_server", "http_server"],
     ["serve", "ask", "render", "doctor"],
-    ["cohorts"],
-    ["compare", "drift"],
+    ["cohorts", "connection"],
+    ["compare", "drift", "__init__"],
     ["cli"],
 ]
 """Rooms of the processor, in the order in which data passes; a module sees its own and earlier ones."""

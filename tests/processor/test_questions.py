@@ -2,14 +2,20 @@
 
 import io
 import json
+import os
+import pty
+import select
+import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
-from tupletrace.processor import query
+from tupletrace.processor import connect, query
 from tupletrace.processor.cli import main
 
 HOUR = 3_600_000_000_000
@@ -259,6 +265,8 @@ def command(tmp_path_factory: pytest.TempPathFactory, open_database: Any, otlp: 
     made.store.close()
 
     def run(*arguments: str, form: str = "json") -> Any:
+        if form == "path":
+            return str(made.path)
         out, errors = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(errors):
             code = main([*arguments, "--db", str(made.path), "--format", form])
@@ -346,3 +354,65 @@ def test_trace_draws_a_tree_with_tokens_cost_and_tuple(command: Any) -> None:
     assert "ERROR RateLimitError" in drawn
     assert drawn.count("execute_tool search") == 3
     assert "there is no trace" in command("trace", "00")
+
+
+def test_sql_comes_from_a_file_with_parameters_and_goes_to_one(command: Any, tmp_path: Path) -> None:
+    (tmp_path / "q.sql").write_text(
+        "SELECT count(*) AS n FROM traces WHERE route = $route AND llm_calls = $calls"
+    )
+    asked = ("sql", "-f", str(tmp_path / "q.sql"), "-p", "route=/ask", "-p", "calls=1")
+
+    assert command(*asked) == [{"n": 125}]
+    assert command(*asked, "-o", str(tmp_path / "o.parquet"), form="parquet") == ""
+    assert parquet.read_table(tmp_path / "o.parquet").to_pylist() == [{"n": 125}]
+    assert command(*asked, form="markdown") == "| n |\n| --- |\n| 125 |\n"
+    assert "not both" in command("sql", "SELECT 1", "-f", str(tmp_path / "q.sql"))
+    assert "cannot be read" in command("sql", "-f", str(tmp_path / "none.sql"))
+
+
+def test_markdown_keeps_its_table_whatever_a_cell_holds(command: Any) -> None:
+    assert (
+        command("sql", "SELECT 'a|b' || chr(10) || 'c' AS x", form="markdown").splitlines()[2]
+        == r"| a\|b<br>c |"
+    )
+
+
+def test_python_gets_relations(command: Any) -> None:
+    file = command("sql", "SELECT 1", form="path")
+    with connect(file) as connection:
+        found = connection.sql("FROM traces WHERE route = $1", ["/ask"])
+        assert found.count("*").fetchall() == [(125,)]
+        assert found.to_arrow_table().num_rows == 125
+        with pytest.raises(query.SqlRefused):
+            connection.sql("DROP TABLE spans")
+
+
+def test_the_shell_answers_statements_and_completes_names(command: Any) -> None:
+    """Through a real terminal: a statement over two lines, a wrong one, Tab, Ctrl-D."""
+    file = command("sql", "SELECT 1", form="path")
+    child, terminal = pty.fork()
+    if not child:
+        os.execv(sys.executable, [sys.executable, "-m", "tupletrace.processor.cli", "sql", "--db", file])
+    seen = ""
+
+    def until(text: str) -> None:
+        nonlocal seen
+        while text not in seen:
+            assert select.select([terminal], [], [], 60)[0], seen
+            seen += os.read(terminal, 4096).decode()
+        seen = seen.partition(text)[2]
+
+    until("tupletrace> ")
+    os.write(terminal, b"SELECT count(*) AS found\nFROM tuple_cov\t;\n")
+    until("...> ")
+    until("tuple_coverage")
+    until("(1 row)")
+    os.write(terminal, b"nonsense;\n")
+    until("nonsense")
+    until("tupletrace> ")
+    os.write(terminal, b"\x04")
+    # A terminal that nobody reads would not let it end.
+    with suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -2,12 +2,13 @@
 
 import http.client
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -21,7 +22,18 @@ from tupletrace.processor.store import Store
 _TIMEOUT_S: Final = query.MAX_SECONDS + 10
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _T = TypeVar("_T")
-Ask = Callable[[str], pa.Table]
+
+
+class Ask(Protocol):
+    """Answers one query; parameters are bound to ``$1``, ``$2`` … or, by name, to ``$name``."""
+
+    def __call__(self, sql: str, parameters: query.Parameters = None) -> pa.Table:
+        """Return the whole answer.
+
+        Raises:
+            query.SqlRefused, query.SqlFailed, StoreError: with a message for who wrote the SQL.
+        """
+        ...
 
 
 @contextmanager
@@ -48,9 +60,9 @@ def database(path: Path) -> Generator[Ask]:
             index.catch_up(journal_folder(path), store)
             store.settle(index.QUIET_MS)
 
-        def answer(sql: str) -> pa.Table:
+        def answer(sql: str, parameters: query.Parameters = None) -> pa.Table:
             with store.cursor() as cursor:
-                return query.run(cursor, sql)
+                return query.run(cursor, sql, parameters)
 
         def healed(step: Callable[[], _T]) -> _T:
             try:
@@ -64,19 +76,21 @@ def database(path: Path) -> Generator[Ask]:
 
         try:
             healed(caught_up)
-            yield lambda sql: healed(lambda: answer(sql))
+            yield lambda sql, parameters=None: healed(lambda: answer(sql, parameters))
         finally:
             store.close()
 
 
 def processor(url: str) -> Ask:
-    """Return a function that answers SQL by asking a running processor."""
+    """Return a function that answers SQL by asking a running processor, with the token of the environment."""
+    headers = {"Content-Type": "application/json", "Accept": query.ARROW}
+    if token := os.environ.get("TUPLETRACE_TOKEN"):
+        headers["Authorization"] = f"Bearer {token}"
 
-    def ask(sql: str) -> pa.Table:
+    def ask(sql: str, parameters: query.Parameters = None) -> pa.Table:
+        body = {"sql": sql} | ({"params": parameters} if parameters else {})
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked where the URL comes in
-            f"{url.rstrip('/')}/sql",
-            json.dumps({"sql": sql}).encode(),
-            {"Content-Type": "application/json", "Accept": query.ARROW},
+            f"{url.rstrip('/')}/sql", json.dumps(body, default=str).encode(), headers
         )
         try:
             # Never through a proxy of the environment, which knows nothing of this machine's ports.

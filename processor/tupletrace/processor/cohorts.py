@@ -1,7 +1,6 @@
 """Two sets of traces, to be held side by side: how they are named, and what is measured of each trace."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tupletrace.processor.ask import Ask
+
 MIN_TRACES: Final = 20
 """Of either cohort: fewer say nothing."""
 _TUPLE: Final = re.compile(r"[0-9a-f]{12}")
 _WINDOW: Final = re.compile(r"(?P<since>[^'.]*)\.\.(?P<until>[^'.]*)")
 
-Ask = Callable[[str], pa.Table]
 Values = npt.NDArray[np.float64]
 
 
@@ -66,11 +66,10 @@ def predicate(text: str) -> str:
 
 def measured(ask: Ask, a: str, b: str, route: str | None = None) -> tuple[pa.Table, pa.Table]:
     """Return the measures of the traces of two cohorts; a trace in both is in neither."""
-    of_route = "NULL" if route is None else "'" + route.replace("'", "''") + "'"
     first, second = predicate(a), predicate(b)
     sides = [(first, second), (second, first)]
     found = [
-        ask(f"FROM trace_measures(of_route := {of_route}) WHERE {one} AND ({other}) IS NOT TRUE")
+        ask(f"FROM trace_measures(of_route := $1) WHERE {one} AND ({other}) IS NOT TRUE", [route])
         for one, other in sides
     ]
     return found[0], found[1]

@@ -1,10 +1,14 @@
-"""Answers for people and programs: a table on the terminal, JSON, CSV."""
+"""Answers for people and programs: a table on the terminal, JSON, CSV, Markdown, Parquet."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+from pyarrow import parquet
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,21 +16,50 @@ from rich.tree import Tree
 
 from tupletrace.processor import query
 
-FORMATS: Final = ("table", "json", "csv")
+FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
 _CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
 }
 """What a span says must not move the cursor or ring the bell of who reads it."""
 
 
+class NoTerminalFormat(ValueError):
+    """A format that is not for a terminal was asked for on one."""
+
+
+def write(table: pa.Table, form: str, file: Path | None = None) -> None:
+    """Print an answer in one of ``FORMATS``, or write it to a file.
+
+    Raises:
+        NoTerminalFormat: Parquet, and nowhere to put it.
+        OSError: the file cannot be written.
+    """
+    if form == "parquet":
+        if file is None and sys.stdout.isatty():
+            raise NoTerminalFormat("Parquet is not for a terminal: name a file with --output")
+        parquet.write_table(table, file or sys.stdout.buffer)
+    elif file:
+        with file.open("w", encoding="utf-8", newline="") as to, redirect_stdout(to):
+            show(table, form)
+    else:
+        show(table, form)
+
+
 def show(table: pa.Table, form: str, title: str | None = None) -> None:
-    """Print an answer to stdout in one of ``FORMATS``."""
+    """Print an answer to stdout as a table, JSON, CSV or Markdown."""
     if form == "json":
         print(query.to_json(table))
     elif form == "csv":
         print(query.to_csv(table), end="")
+    elif form == "markdown":
+        for row in (table.column_names, ["---"] * table.num_columns, *query.to_text(table)):
+            print("|", " | ".join("" if cell is None else _in_markdown(cell) for cell in row), "|")
     else:
         _show_table(table, title)
+
+
+def _in_markdown(cell: str) -> str:
+    return cell.translate(_CONTROLS).replace("|", "\\|").replace("\n", "<br>")
 
 
 def tree(

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from tupletrace.processor import ask
+    import pyarrow as pa
+
+    from tupletrace.processor import ask, query
 
 _DEFAULT_DB: Final = "~/.tupletrace/tupletrace.duckdb"
 
@@ -35,7 +37,10 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     """Let ``--db`` or ``--url`` say whom to ask, and ``--format`` how to show the answer."""
     add_db(parser)
     parser.add_argument("--url", help="a running processor, http://HOST:PORT, instead of --db")
-    parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="default: table")
+    said = "default: table, or as the name of --output ends"
+    parser.add_argument("--format", choices=("table", "json", "csv", "markdown", "parquet"), help=said)
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="--format json")
+    parser.add_argument("--output", "-o", type=path, metavar="FILE", help="write there instead of stdout")
 
 
 def path(text: str) -> Path:
@@ -48,11 +53,6 @@ def add_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", "--from", metavar="TIME", help="for instance 2026-03-01 (default: ever)")
     parser.add_argument("--until", "--to", metavar="TIME", help="before this time (default: now)")
     parser.add_argument("--route", help="only this route")
-
-
-def literal(value: str | None) -> str:
-    """Return a value as SQL text."""
-    return "NULL" if value is None else "'" + value.replace("'", "''") + "'"
 
 
 @contextmanager
@@ -86,12 +86,23 @@ def answering(asked: argparse.Namespace) -> Generator["ask.Ask"]:
         raise UsageError(f"{asked.db}: {error}") from None
 
 
-def show(asked: argparse.Namespace, sql: str) -> int:
+def show(asked: argparse.Namespace, sql: str, parameters: "query.Parameters" = None) -> int:
     """Ask whom the options of ``add_source`` name and print the answer."""
+    with answering(asked) as ask:
+        return show_table(asked, ask(sql, parameters))
+
+
+def show_table(asked: argparse.Namespace, table: "pa.Table") -> int:
+    """Print an answer, or write it, as the options of ``add_source`` say."""
     from tupletrace.processor import render
 
-    with answering(asked) as ask:
-        render.show(ask(sql), asked.format)
+    suffix = asked.output.suffix.removeprefix(".") if asked.output else ""
+    by_name = {"md": "markdown"}.get(suffix, suffix)
+    form = asked.format or (by_name if by_name in render.FORMATS else "table")
+    try:
+        render.write(table, form, asked.output)
+    except render.NoTerminalFormat as error:
+        raise UsageError(str(error)) from None
     return 0
 
 

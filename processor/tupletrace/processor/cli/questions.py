@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from tupletrace.processor.cli.options import Commands, add_source, add_window, literal, show
+from tupletrace.processor.cli.options import Commands, add_source, add_window, show
 
-_TUPLES: Final = """
+_WINDOW: Final = "since := $1, until := $2, of_route := $3"
+_TUPLES: Final = f"""
     SELECT
         route,
         tuple_id,
@@ -15,16 +16,16 @@ _TUPLES: Final = """
         any_value(first_seen) AS first_seen,
         any_value(last_seen) AS last_seen,
         string_agg(concat_ws(' ', layer, name, coalesce(version, '?')), '; ' ORDER BY layer, name) AS layers
-    FROM audit({window})
+    FROM audit({_WINDOW})
     GROUP BY route, tuple_id
     ORDER BY route, any_value(first_seen)
 """
 _QUESTIONS: Final = {
     "tuples": ("which tuples served which route, when first and last", _TUPLES),
-    "audit": ("every layer of every tuple that served, with provenance and texts", "FROM audit({window})"),
+    "audit": ("every layer of every tuple that served, with provenance and texts", f"FROM audit({_WINDOW})"),
     "rollbacks": (
         "which tuples were worse than the one before, and how fast it came back",
-        "FROM rollbacks({window})",
+        f"FROM rollbacks({_WINDOW})",
     ),
 }
 
@@ -40,8 +41,6 @@ def add(commands: Commands) -> None:
 
 def _run(sql: str) -> Callable[[argparse.Namespace], int]:
     def run(asked: argparse.Namespace) -> int:
-        bounds = {"since": asked.since, "until": asked.until, "of_route": asked.route}
-        window = ", ".join(f"{name} := {literal(value)}" for name, value in bounds.items())
-        return show(asked, sql.format(window=window))
+        return show(asked, sql, [asked.since, asked.until, asked.route])
 
     return run

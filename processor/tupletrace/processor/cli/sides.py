@@ -2,7 +2,7 @@
 
 import argparse
 
-from tupletrace.processor.cli.options import Commands, UsageError, add_source, answering, literal, show
+from tupletrace.processor.cli.options import Commands, UsageError, add_source, answering, show, show_table
 
 _COHORTS = "a tuple's id, a window FROM..TO, or a condition on the columns of trace_measures()"
 
@@ -30,23 +30,22 @@ def add(commands: Commands) -> None:
 
 
 def _diff(asked: argparse.Namespace) -> int:
-    sides = f"{literal(asked.before)}, {literal(asked.after)}"
-    macro = "tuple_diff(" if asked.route is None else f"what_changed({literal(asked.route)}, "
-    return show(asked, f"FROM {macro}{sides})")
+    sides = [asked.before, asked.after]
+    if asked.route is None:
+        return show(asked, "FROM tuple_diff($1, $2)", sides)
+    return show(asked, "FROM what_changed($1, $2, $3)", [asked.route, *sides])
 
 
 def _compare(asked: argparse.Namespace) -> int:
-    from tupletrace.processor import compare, render
+    from tupletrace.processor import compare
 
-    render.show(compare.compare(*_measured(asked), asked.min_traces), asked.format)
-    return 0
+    return show_table(asked, compare.compare(*_measured(asked), asked.min_traces))
 
 
 def _drift(asked: argparse.Namespace) -> int:
-    from tupletrace.processor import drift, render
+    from tupletrace.processor import drift
 
-    render.show(drift.drift(*_measured(asked), asked.min_traces), asked.format)
-    return 0
+    return show_table(asked, drift.drift(*_measured(asked), asked.min_traces))
 
 
 def _measured(asked: argparse.Namespace):

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, Final
 
-from tupletrace.processor.cli.options import Commands, UsageError, add_source, answering, literal
+from tupletrace.processor.cli.options import Commands, UsageError, add_source, answering, show_table
 
 _SPANS: Final = """
     SELECT
@@ -30,11 +30,11 @@ _SPANS: Final = """
     FROM spans
     LEFT JOIN usage_roles AS roles ON roles.trace_id = spans.trace_id AND roles.span_id = spans.span_id
     LEFT JOIN llm_calls AS calls ON calls.trace_id = spans.trace_id AND calls.span_id = spans.span_id
-    WHERE spans.trace_id = {trace}
+    WHERE spans.trace_id = $1
     ORDER BY spans.start_unix_nano, spans.span_id
 """
-_TRACE: Final = "FROM traces WHERE trace_id = {trace}"
-_LAYERS: Final = "FROM trace_layers WHERE trace_id = {trace} ORDER BY layer, name"
+_TRACE: Final = "FROM traces WHERE trace_id = $1"
+_LAYERS: Final = "FROM trace_layers WHERE trace_id = $1 ORDER BY layer, name"
 
 
 def add(commands: Commands) -> None:
@@ -48,16 +48,15 @@ def add(commands: Commands) -> None:
 def _run(asked: argparse.Namespace) -> int:
     from tupletrace.processor import render
 
-    wanted = {"trace": literal(asked.trace.lower())}
+    wanted = [asked.trace.lower()]
     with answering(asked) as ask:
-        spans = ask(_SPANS.format(**wanted))
+        spans = ask(_SPANS, wanted)
         if not spans.num_rows:
             raise UsageError(f"there is no trace {asked.trace} here")
-        if asked.format != "table":
-            render.show(spans, asked.format)
-            return 0
-        (trace,) = ask(_TRACE.format(**wanted)).to_pylist()
-        layers = ask(_LAYERS.format(**wanted)).to_pylist()
+        if asked.output or asked.format not in (None, "table"):
+            return show_table(asked, spans)
+        (trace,) = ask(_TRACE, wanted).to_pylist()
+        layers = ask(_LAYERS, wanted).to_pylist()
     head = (
         f"{trace['route']}  {_seconds(trace['duration_ns'] / 1e9)}  {_cost(trace)}  tuple {trace['tuple_id']}"
     )
