@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import sys
 from collections.abc import Callable
@@ -17,7 +18,9 @@ from pyarrow import parquet
 
 from tupletrace.processor import connect, query
 from tupletrace.processor.cli import main
+from tupletrace.processor.database import statement_names
 
+PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text("utf-8")
 HOUR = 3_600_000_000_000
 DAY = 24 * HOUR
 MARCH = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
@@ -416,3 +419,18 @@ def test_the_shell_answers_statements_and_completes_names(command: Any) -> None:
         while os.read(terminal, 4096):
             pass
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("example", re.findall(r"```sql\n(.+?)```", PAGE, re.DOTALL))
+def test_every_example_of_the_page_is_answered(history: History, example: str) -> None:
+    rows = history.ask(example)
+    assert rows or "coverage_gaps" in example or "unfinished_traces" in example
+
+
+def test_the_page_tells_of_every_view_and_question(history: History) -> None:
+    views = {
+        row["name"] for row in history.ask("SELECT view_name AS name FROM duckdb_views() WHERE NOT internal")
+    }
+    questions = set(statement_names("questions"))
+    inner = {name for name in views if name.startswith("live_") or name.endswith("_of")} | {"serving_trace"}
+    assert {name for name in (views | questions) - inner if name not in PAGE} == set()
