@@ -37,6 +37,7 @@ FLOW = [
     ["conversation", "events", "identity"],
     ["normalise"],
     ["prices", "database", "seen"],
+    ["telling"],
     ["store"],
     ["index"],
     ["rebuild"],

@@ -133,6 +133,12 @@ class Attributes:
         return cls._indexed(len(lists), keys, rows, codes, values)
 
     @classmethod
+    def none(cls, count: int) -> "Attributes":
+        """Return the attributes of records that have none."""
+        nothing = np.zeros(0, np.int64)
+        return cls._indexed(count, [], nothing, nothing, pa.array([], pa.string()))
+
+    @classmethod
     def _indexed(
         cls, count: int, keys: list[str], rows: Indices, codes: Indices, values: pa.Array
     ) -> "Attributes":

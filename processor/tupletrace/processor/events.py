@@ -21,7 +21,7 @@ BODY: Final = "@body"
 """Attribute of an event that holds the body of a log record, as JSON or text."""
 DETAILS: Final = "gen_ai.client.inference.operation.details"
 EVALUATION: Final = "gen_ai.evaluation.result"
-_TELLING: Final = pa.array(
+_CONTENT: Final = pa.array(
     [
         "gen_ai.system.message",
         "gen_ai.user.message",
@@ -36,12 +36,14 @@ _TELLING: Final = pa.array(
         "metadata",
     ]
 )
+TELLING: Final = pa.array([*_CONTENT.to_pylist(), EVALUATION])
+"""Names of events that tell of their span."""
 
 
 def told(attributes: Attributes, events: pa.Array) -> Attributes:
     """Return the attributes with what the events of each span add; what the span says itself stays."""
     flat = events.flatten()
-    telling = pc.is_in(pc.struct_field(flat, "name"), _TELLING)
+    telling = pc.is_in(pc.struct_field(flat, "name"), _CONTENT)
     places = np.flatnonzero(telling.to_numpy(zero_copy_only=False))
     if not len(places):
         return attributes

@@ -3,20 +3,23 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pyarrow as pa
 
-from tupletrace.processor import decode, journal, wire
+from tupletrace.processor import decode, journal, telling, wire
 from tupletrace.processor.database import needs_reconnect
 from tupletrace.processor.journal_file import Request
 from tupletrace.processor.normalise import canonical
 from tupletrace.processor.store import Store
 
+T = TypeVar("T")
+_Decoded = tuple[pa.Table, pa.Table, int, list[Request]]
+"""Spans, what log records tell of spans, the last request, and those that cannot be read."""
 _logger: Final = logging.getLogger(__name__)
 BATCH_BYTES: Final = 16 * 2**20
 """At most: a batch is what came while the one before was stored, so that batches grow with the load."""
@@ -37,7 +40,7 @@ def catch_up(folder: Path, store: Store) -> None:
 def batches(folder: Path, store: Store) -> Iterator[None]:
     """Store what the journal holds, and yield after each batch; the next one is decoded meanwhile."""
     with ThreadPoolExecutor(1, "tupletrace-decoder") as decoder:
-        ahead: Future[tuple[pa.Table, int, list[Request]]] | None = None
+        ahead: Future[_Decoded] | None = None
         for requests in journal.read(folder, store.journal_seq, BATCH_BYTES):
             ready, ahead = ahead, decoder.submit(_decoded, requests)
             if ready:
@@ -48,34 +51,46 @@ def batches(folder: Path, store: Store) -> Iterator[None]:
             yield
 
 
-def _insert(store: Store, batch: pa.Table, journal_seq: int, lost: list[Request]) -> None:
+def _insert(store: Store, batch: pa.Table, told: pa.Table, journal_seq: int, lost: list[Request]) -> None:
     for one in lost:
         _logger.warning("request %d of the journal (%d in all) is lost: %s", one.seq, one.count, one.damage)
     store.note_lost([(one.seq, one.count, one.damage) for one in lost])
-    store.insert(batch, journal_seq)
+    store.insert(batch, journal_seq, told)
 
 
-def _decoded(requests: list[Request]) -> tuple[pa.Table, int, list[Request]]:
-    traces = [request for request in requests if request.signal == wire.TRACES]
+def _decoded(requests: list[Request]) -> _Decoded:
     lost = [request for request in requests if request.damage is not None]
+    found, traces = _readable(requests, wire.TRACES, decode.spans, lost)
+    told, logs = _readable(requests, wire.LOGS, telling.decoded, lost)
+    return _numbered(canonical(found), traces), _numbered(told, logs), requests[-1].seq, lost
+
+
+def _readable(
+    requests: list[Request], signal: str, read: Callable[[list[bytes]], T], lost: list[Request]
+) -> tuple[T, list[Request]]:
+    """Return what the requests of a signal hold, and which can be read; the others are added to ``lost``."""
+    asked = [request for request in requests if request.signal == signal]
     try:
-        found = decode.spans([request.body for request in traces])
+        return read([request.body for request in asked]), asked
     except wire.MalformedRequest:
-        traces, undecodable = _decodable(traces)
+        asked, undecodable = _decodable(asked, read)
         lost += undecodable
-        found = decode.spans([request.body for request in traces])
-    table = canonical(found)
-    seqs = pa.array([request.seq for request in traces], pa.int64())
-    table = table.append_column("journal_seq", seqs.take(table["request"]))
-    return table.drop_columns(["request"]), requests[-1].seq, lost
+        return read([request.body for request in asked]), asked
 
 
-def _decodable(requests: list[Request]) -> tuple[list[Request], list[Request]]:
+def _numbered(table: pa.Table, requests: list[Request]) -> pa.Table:
+    seqs = pa.array([request.seq for request in requests], pa.int64())
+    return table.append_column("journal_seq", seqs.take(table["request"])).drop_columns(["request"])
+
+
+def _decodable(
+    requests: list[Request], read: Callable[[list[bytes]], object]
+) -> tuple[list[Request], list[Request]]:
     """Tell those that can be decoded from those that cannot: one must not hold up the others."""
     good, bad = list[Request](), list[Request]()
     for request in requests:
         try:
-            decode.spans([request.body])
+            read([request.body])
         except wire.MalformedRequest as error:
             bad.append(replace(request, damage=str(error)))
         else:

@@ -2,10 +2,12 @@
 
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
 from tupletrace.processor import conversation, events, identity
+from tupletrace.processor.attributes import Attributes
 from tupletrace.processor.decode import Spans
 from tupletrace.processor.sources import Columns
 from tupletrace.semconv import names
@@ -24,15 +26,33 @@ def canonical(spans: Spans) -> pa.Table:
     failed = pc.equal(table.column("status_code").combine_chunks(), "ERROR")
     columns = Columns(attributes, table.column("name").combine_chunks(), failed)
     found = {column: columns.column(column) for column in COLUMNS} | {"operation_name": columns.operation}
-    conversation.messages(attributes, found)
-    found["tool_definitions"] = pc.coalesce(conversation.tools(attributes), found["tool_definitions"])
-    identity.complete(attributes, found)
+    _complete(attributes, found)
     found["service_name"] = spans.resource.pick([names.SERVICE_NAME])
     found["dialect"] = columns.dialect()
     found["conflicts"] = pa.nulls(spans.attributes.count, pa.map_(pa.string(), pa.string()))
     for column, values in found.items():
         table = table.append_column(column, values)
     return _without_pending(spans, table)
+
+
+def told(gathered: pa.Table) -> pa.Table:
+    """Return ids and the canonical columns of what log records say, given as ``events`` of spans."""
+    count = gathered.num_rows
+    attributes = events.told(Attributes.none(count), gathered["events"].combine_chunks())
+    columns = Columns(attributes, pa.nulls(count, pa.string()), pa.array(np.zeros(count, np.bool_)))
+    found = {column: columns.column(column) for column in COLUMNS}
+    # Messages alone do not say so.
+    found["operation_name"] = pc.fill_null(columns.operation, "chat")
+    _complete(attributes, found)
+    for column, values in found.items():
+        gathered = gathered.append_column(column, values)
+    return gathered.drop_columns(["events"])
+
+
+def _complete(attributes: Attributes, found: dict[str, pa.Array]) -> None:
+    conversation.messages(attributes, found)
+    found["tool_definitions"] = pc.coalesce(conversation.tools(attributes), found["tool_definitions"])
+    identity.complete(attributes, found)
 
 
 def _without_pending(spans: Spans, table: pa.Table) -> pa.Table:

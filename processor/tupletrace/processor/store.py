@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor import prices
+from tupletrace.processor import prices, telling
 from tupletrace.processor.database import connect, needs_reconnect, reconnect, statement, transaction
 from tupletrace.processor.seen import Hashes, SeenTraces
 
@@ -64,13 +64,17 @@ class Store:
         ((seq,),) = self._rows("SELECT indexed_seq()")
         return int(seq)
 
-    def insert(self, batch: pa.Table, journal_seq: int) -> None:
+    def insert(self, batch: pa.Table, journal_seq: int, told: pa.Table | None = None) -> None:
         """Store normalised spans and the journal position they reach, in one transaction.
 
-        ``batch`` is in the order of its ``journal_seq``, which is above that of every batch before.
+        ``batch`` is in the order of its ``journal_seq``, which is above that of every batch before; ``told``
+        are log records that tell of spans.
         """
         with transaction(self._connection) as connection:
             seen, met = self._insert(batch) if batch.num_rows else (None, set[prices.Model]())
+            if (told and told.num_rows) or self._rows("SELECT 1 FROM log_records LIMIT 1"):
+                with self._registered(batch):
+                    self._tell(told)
             connection.execute("UPDATE meta SET value = ? WHERE key = 'journal_seq'", [journal_seq])
         self._priced |= met
         if seen:
@@ -112,6 +116,12 @@ class Store:
         with transaction(self._connection):
             self._run("rewind", seq=journal_seq)
         self._opened()
+
+    def _tell(self, told: pa.Table | None) -> None:
+        telling.join(self._connection, told)
+        if self._rows("SELECT 1 FROM reopened LIMIT 1"):
+            self._run("delete_rollups")
+            self._unsettled = True
 
     def settle(self, quiet_ms: int) -> None:
         """Write the rollups of traces that received nothing for ``quiet_ms``."""

@@ -3,6 +3,8 @@ CREATE OR REPLACE TEMPORARY TABLE rewound AS SELECT DISTINCT trace_id FROM spans
 
 DELETE FROM spans WHERE journal_seq >= $seq;
 
+DELETE FROM log_records WHERE journal_seq >= $seq;
+
 DELETE FROM settled_llm_calls WHERE trace_id IN (SELECT trace_id FROM rewound);
 
 DELETE FROM settled_usage_roles WHERE trace_id IN (SELECT trace_id FROM rewound);

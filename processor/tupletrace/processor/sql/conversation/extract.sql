@@ -1,0 +1,23 @@
+-- What the sources of the dialects call. LangSmith writes Python's repr of a dict.
+CREATE MACRO unquoted(raw) AS replace(replace(raw, '''', '"'), 'None', 'null');
+
+CREATE MACRO as_json(raw) AS CASE
+    WHEN json_valid(raw) THEN raw
+    WHEN json_valid(unquoted(raw)) THEN unquoted(raw)
+END;
+
+CREATE MACRO in_list(said) AS CASE WHEN said IS NOT NULL THEN json_array(said) END;
+-- LangChain's handler of Langfuse appends the tools to the messages.
+CREATE MACRO is_tool(said) AS said ->> 'role' = 'tool' AND said ->> '$.content.type' = 'function';
+
+CREATE MACRO tools_among(v) AS CASE WHEN json_type(v) = 'ARRAY' THEN nullif(CAST(to_json(list_transform(
+    list_filter(CAST(v AS JSON[]), lambda m: coalesce(is_tool(m), FALSE)), lambda m: json_extract(m, '$.content')
+)) AS VARCHAR), '[]') END;
+
+CREATE MACRO without_tools(v) AS CASE WHEN tools_among(v) IS NOT NULL
+    THEN to_json(list_filter(CAST(v AS JSON[]), lambda m: NOT coalesce(is_tool(m), FALSE))) END;
+
+CREATE MACRO sum_keys(v, pattern) AS CAST(list_sum(list_transform(
+    list_filter(json_keys(v), lambda k: regexp_full_match(k, pattern)),
+    lambda k: TRY_CAST(json_extract_string(v, '$."' || k || '"') AS BIGINT)
+)) AS BIGINT);
