@@ -4,8 +4,8 @@
 which this dialect is trusted more than the standard. ``ignore``: span names (with ``*``) that claim an
 operation and are none; ``opening``: those that are none where they neither fail nor have a response.
 ``columns``: canonical column -> sources, the most trusted first. ``values``: column and key -> what the key's
-values mean (with ``*``; an empty meaning is none). A source is a key (``a+b``: two values joined by ``+``; ``@name``: the span's name; ``@events.*``: what its events say), and perhaps what to
-do with it::
+values mean (with ``*``; an empty meaning is none). A source is a key (``a+b``: two values joined by ``+``;
+``@name``: the span's name; ``@events.*``: what its events say), and perhaps what to do with it::
 
     llm.model_name                       as it is
     llm.invocation_parameters -> $.seed  this path of a JSON blob
