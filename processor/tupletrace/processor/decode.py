@@ -50,8 +50,8 @@ def spans(bodies: list[bytes]) -> Spans:
 
     resource = _resource_attributes(resource_spans).take(resource_row)
     attributes = Attributes.of(pc.struct_field(found, "attributes"))
-    start = times(pc.struct_field(found, "start_time_unix_nano"))
-    end = times(pc.struct_field(found, "end_time_unix_nano"))
+    start = _clamped(pc.struct_field(found, "start_time_unix_nano"))
+    end = _clamped(pc.struct_field(found, "end_time_unix_nano"))
     scope = pc.struct_field(scope_spans, "scope")
     status = pc.struct_field(found, "status")
     table = pa.table(
@@ -59,7 +59,7 @@ def spans(bodies: list[bytes]) -> Spans:
             "request": pa.array(request_of[resource_row]),
             "trace_id": _hex(pc.struct_field(found, "trace_id"), 16),
             "span_id": _hex(pc.struct_field(found, "span_id"), 8),
-            "parent_span_id": identifiers(pc.struct_field(found, "parent_span_id"), 8),
+            "parent_span_id": _parent(pc.struct_field(found, "parent_span_id")),
             "trace_state": text(pc.struct_field(found, "trace_state")),
             "name": text(pc.struct_field(found, "name")),
             "kind": _label(pc.struct_field(found, "kind"), _KINDS),
@@ -76,13 +76,6 @@ def spans(bodies: list[bytes]) -> Spans:
         }
     )
     return Spans(table, attributes, resource)
-
-
-def identifiers(ids: pa.Array, size: int) -> pa.Array:
-    """Return ids of ``size`` bytes as lower-case hex, NULL where one is invalid."""
-    valid = pa.array(_valid_id(ids, size))
-    known = _hex(pc.if_else(valid, ids, pa.scalar(bytes(size), pa.binary())), size)
-    return pc.if_else(valid, known, pa.scalar(None, pa.string()))
 
 
 def _valid(spans: pa.Array) -> npt.NDArray[np.bool_]:
@@ -108,9 +101,14 @@ def _hex(ids: pa.Array, size: int) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), len(ids), [None, pa.py_buffer(offsets), pa.py_buffer(digits)])
 
 
-def times(said: pa.Array) -> Indices:
-    """Return nanoseconds as signed integers."""
-    return np.minimum(said.to_numpy(zero_copy_only=False), _INT64_MAX).astype(np.int64)
+def _parent(ids: pa.Array) -> pa.Array:
+    valid = pa.array(_valid_id(ids, 8))
+    known = _hex(pc.if_else(valid, ids, pa.scalar(bytes(8), pa.binary())), 8)
+    return pc.if_else(valid, known, pa.scalar(None, pa.string()))
+
+
+def _clamped(times: pa.Array) -> Indices:
+    return np.minimum(times.to_numpy(zero_copy_only=False), _INT64_MAX).astype(np.int64)
 
 
 def _label(codes: pa.Array, labels: pa.Array) -> pa.Array:
@@ -124,7 +122,7 @@ def _label(codes: pa.Array, labels: pa.Array) -> pa.Array:
 def _events(lists: pa.Array) -> pa.Array:
     events, rows = flatten(lists)
     fields = {
-        "time_unix_nano": pa.array(times(pc.struct_field(events, "time_unix_nano"))),
+        "time_unix_nano": pa.array(_clamped(pc.struct_field(events, "time_unix_nano"))),
         "name": text(pc.struct_field(events, "name")),
         "attributes": Attributes.of(pc.struct_field(events, "attributes")).as_map(),
     }
@@ -148,3 +146,15 @@ def _links(lists: pa.Array) -> pa.Array:
 def _lists_of(fields: dict[str, pa.Array], rows: Indices, count: int) -> pa.Array:
     structs = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
     return pa.ListArray.from_arrays(list_offsets(rows, count), structs)
+
+
+def identifiers(ids: pa.Array, size: int) -> pa.Array:
+    """Return ids of ``size`` bytes as lower-case hex, NULL where one is invalid."""
+    valid = pa.array(_valid_id(ids, size))
+    known = _hex(pc.if_else(valid, ids, pa.scalar(bytes(size), pa.binary())), size)
+    return pc.if_else(valid, known, pa.scalar(None, pa.string()))
+
+
+def nanoseconds(times: pa.Array) -> Indices:
+    """Return times since the epoch as signed integers."""
+    return _clamped(times)

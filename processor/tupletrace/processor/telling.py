@@ -10,7 +10,7 @@ import pyarrow.compute
 from tupletrace.processor import wire
 from tupletrace.processor.attributes import Attributes, flatten, text, value_text
 from tupletrace.processor.database import statement
-from tupletrace.processor.decode import identifiers, times
+from tupletrace.processor.decode import identifiers, nanoseconds
 from tupletrace.processor.events import BODY, TELLING
 from tupletrace.processor.normalise import told
 
@@ -46,6 +46,8 @@ def decoded(bodies: list[bytes]) -> pa.Table:
         pc.if_else(pc.equal(named, ""), pa.scalar(None, pa.string()), named), attributes.pick([_NAME])
     )
     bodies_said = value_text(pc.struct_field(records, "body"))
+    written = nanoseconds(pc.struct_field(records, "time_unix_nano"))
+    observed = nanoseconds(pc.struct_field(records, "observed_time_unix_nano"))
     rows = np.arange(len(records), dtype=np.int64)
     keys = pa.array([BODY], pa.string()).take(pa.array(np.zeros(len(records), np.int64)))
     said = attributes.below(rows, keys, pc.fill_null(bodies_said, ""))
@@ -54,13 +56,7 @@ def decoded(bodies: list[bytes]) -> pa.Table:
             "request": pa.array(request_of[resource_of[scope_of]]),
             "trace_id": identifiers(pc.struct_field(records, "trace_id"), 16),
             "span_id": identifiers(pc.struct_field(records, "span_id"), 8),
-            "time_unix_nano": pa.array(
-                np.maximum(
-                    times(pc.struct_field(records, "time_unix_nano")),
-                    times(pc.struct_field(records, "observed_time_unix_nano"))
-                    * (times(pc.struct_field(records, "time_unix_nano")) == 0),
-                )
-            ),
+            "time_unix_nano": pa.array(np.where(written > 0, written, observed)),
             "name": name,
             "attributes": said.as_map(),
         }
