@@ -58,6 +58,16 @@ class LooseSources:
         return found
 
 
+def narrowed(sources: Sources, texts: Iterable[str]) -> Sources:
+    """Return those of several sources of which the texts hold a document, or all if they hold none's."""
+    if len(sources) < 2:
+        return sources
+    text = "\n".join(texts)
+    seen = {version for version, one in sources.items() if any(mark in text for mark in one.marks)}
+    # Of documents without a mark, too short ones, nothing can be seen.
+    return {version: one for version, one in sources.items() if version in seen or not (seen and one.marks)}
+
+
 def write_sources(attributes: MutableMapping[str, Any], sources: Sources) -> None:
     """Set the versions of all, and name and version of the one if there is only one."""
     if sources:

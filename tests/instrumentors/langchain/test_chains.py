@@ -86,8 +86,10 @@ def test_events_of_a_chain_come_with_the_same_spans(trace: Any, model: Make) -> 
         return [event["event"] async for event in chain_of(model).astream_events(ASKED, version="v2")]
 
     assert "on_chat_model_stream" in asyncio.run(collect())
-    (_, below) = trace.tree()
+    (name, below) = trace.tree()
+    assert name.endswith("collect")
     assert below == ["chat"]
+    assert trace.facts("chat")["gen_ai.prompt.name"].endswith("collect")
 
 
 def test_branches_that_run_at_once_are_children_of_their_chain(trace: Any, model: Make) -> None:

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 from opentelemetry.context import get_current
@@ -205,6 +206,24 @@ def test_a_graph_inside_a_node_counts_its_own_steps(trace: Any, model: Make) -> 
     ]
     assert [span.attributes["agent.trajectory.step"] for span in trace.all("ask")] == [0, 0]
     assert trace.one("call").attributes["agent.trajectory.step"] == 2
+    paths = [span.attributes["tupletrace.graph.path"] for span in trace.all("ask")]
+    assert paths == ["sub/ask", "call/ask"]
+    assert "tupletrace.graph.path" not in trace.facts("call")
+
+
+def test_tasks_of_an_entrypoint_have_spans_and_are_counted(trace: Any, model: Make) -> None:
+    @task
+    def ask(question: str) -> str:
+        return str(model().invoke(question).text)
+
+    @entrypoint()
+    def talk(question: str) -> list[str]:
+        return [ask(question).result(), ask("And?").result()]
+
+    talk.invoke("Hm?")
+
+    assert trace.tree()[1] == ["talk", ["ask", ["chat"], "ask", ["chat"]]]
+    assert [span.attributes["agent.trajectory.step"] for span in trace.all("ask")] == [0, 1]
 
 
 def test_a_graph_called_by_a_tool_of_an_agent_is_no_agent_itself(trace: Any, model: Make) -> None:

@@ -368,3 +368,15 @@ def test_behind_openais_api_the_provider_is_who_answers_at_the_address(
     chat_openai(base_url=address).invoke("Hi")
 
     assert trace.facts("chat gpt-4.1-mini")["gen_ai.provider.name"] == provider
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_API_BASE", "OPENAI_BASE_URL"])
+def test_the_address_may_be_the_environments(
+    trace: Any, chat_openai: Any, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "https://api.groq.com/openai/v1")
+    chat_openai().invoke("Hi")
+    chat_openai(base_url="https://api.openai.com/v1").invoke("Hi")
+
+    providers = [span.attributes["gen_ai.provider.name"] for span in trace.all("chat gpt-4.1-mini")]
+    assert providers == ["groq", "openai"]

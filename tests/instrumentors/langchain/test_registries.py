@@ -1,12 +1,19 @@
 """Prompts that come from a registry keep its name and version, whatever LangChain makes of them."""
 
+import asyncio
+import json
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import ModuleType
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain_core.load import dumpd
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
+from langsmith import AsyncClient, Client
 from opentelemetry.sdk.trace import TracerProvider
 
 
@@ -106,3 +113,55 @@ def test_a_prompt_of_a_registry_is_known_by_its_name_and_version(
     facts = trace.facts("chat")
     assert (facts["gen_ai.prompt.name"], facts["gen_ai.prompt.version"]) == expected
     assert facts["tupletrace.prompt.provenance"] == "declared"
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[str]:
+    """Address of an endpoint with one prompt, as LangSmith's has many."""
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            manifest = dumpd(chat([("system", "You know the harbour."), ("user", "{question}")]))
+            body = json.dumps({"commit_hash": "c0ffee", "manifest": manifest, "examples": []}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def from_hub(address: str, how: str) -> Any:
+    """The prompt of that endpoint."""
+    if how == "sync":
+        client = Client(api_url=address, api_key="none", auto_batch_tracing=False)
+        return client.pull_prompt("harbour", skip_cache=True)
+
+    async def pull() -> Any:
+        async with AsyncClient(api_url=address, api_key="none") as client:
+            return await client.pull_prompt("harbour", skip_cache=True)
+
+    return asyncio.run(pull())
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_a_prompt_of_the_hub_is_known_where_an_agent_is_given_its_text(
+    trace: Any, model: Any, hub: str, how: str
+) -> None:
+    pulled = from_hub(hub, how)
+    for text in (pulled.messages[0].prompt.template, pulled.format_messages(question="Hm?")[0].content):
+        create_agent(model(), system_prompt=text).invoke({"messages": [("user", "Hm?")]})
+    (chat([("user", "{question}")]) | model()).invoke({"question": "Hm?"})
+
+    *known, other = [dict(span.attributes) for span in trace.all("chat")]
+    assert [(one["gen_ai.prompt.name"], one["gen_ai.prompt.version"]) for one in known] == [
+        ("harbour", "c0ffee")
+    ] * 2
+    assert other["tupletrace.prompt.provenance"] == "derived"

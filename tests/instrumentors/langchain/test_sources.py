@@ -1,19 +1,21 @@
 """An inference says which retrievers' documents it was given, and nothing of those beside it."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any, TypedDict
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda, RunnableParallel, RunnablePassthrough
 from langchain_core.tools import tool
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 
 Make = Callable[..., Any]
 PROMPT = ChatPromptTemplate.from_template("Of {documents}\nanswer {question}")
@@ -181,5 +183,50 @@ def test_a_retrieval_that_failed_feeds_nothing(trace: Any, model: Make) -> None:
 
     none = RunnableLambda(lambda _: "nothing")
     rag(Broken().with_fallbacks([none]), model()).invoke("May I?")
+
+    assert facts(trace.one("chat")) == {}
+
+
+def test_branches_that_the_user_named_run_side_by_side_too(trace: Any, model: Make) -> None:
+    branches = RunnableParallel(faq=Faq(), plain=RunnableLambda(lambda _: "Hi") | model()).with_config(
+        run_name="both"
+    )
+    (RunnablePassthrough() | branches).invoke("May I?")
+
+    assert facts(trace.one("chat")) == {}
+
+
+def test_of_several_retrievers_those_feed_whose_documents_are_asked_about(trace: Any, model: Make) -> None:
+    pages, returns = Handbook(text="Opening hours are from nine to five."), Faq()
+    found = {"pages": pages, "documents": returns, "question": RunnablePassthrough()}
+    (found | PROMPT | model()).invoke("May I?")
+
+    assert facts(trace.one("chat")) == of(trace, "Faq")
+
+
+def test_what_one_tool_found_does_not_feed_the_tool_beside_it(trace: Any, model: Make) -> None:
+    done = threading.Event()
+
+    @tool
+    def look_up(question: str) -> str:
+        """Look it up."""
+        found = Faq().invoke(question)[0].page_content
+        done.set()
+        return found
+
+    @tool
+    def translate(text: str) -> str:
+        """Translate it."""
+        assert done.wait(10)
+        return str(model().invoke(text).text)
+
+    calls = [
+        ToolCall(name=one.name, args={key: "Hi"}, id=key)
+        for one, key in ((look_up, "question"), (translate, "text"))
+    ]
+    state = StateGraph(MessagesState)
+    state.add_node("tools", ToolNode([look_up, translate]))
+    state.add_edge(START, "tools")
+    state.compile().invoke({"messages": [AIMessage("", tool_calls=calls)]})
 
     assert facts(trace.one("chat")) == {}

@@ -14,6 +14,7 @@ from tupletrace.instrumentors.base import Instrumentor, Patches, Wrapper
 from tupletrace.instrumentors.langchain.calls import Calls
 from tupletrace.instrumentors.langchain.embedders import Embedders
 from tupletrace.instrumentors.langchain.families import Choose, adopt
+from tupletrace.instrumentors.langchain.hubs import Hubs
 from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.renders import Renders
 from tupletrace.instrumentors.langchain.retrievals import Retrievals
@@ -22,7 +23,6 @@ from tupletrace.instrumentors.registries import wrap_registries
 _HOOKS: Final = "langchain_core.tracers.context"
 _CONFIG_CONTEXTS: Final = (
     "langchain_core.runnables.config",
-    "langchain_core.runnables.base",
     "langchain_core.runnables.fallbacks",
     "langgraph._internal._runnable",
 )
@@ -61,7 +61,9 @@ class LangChainInstrumentor(Instrumentor):
         }
         for module, (base, choose) in families.items():
             patches.when_imported(module, partial(adopt, patches, module, base, choose))
-        wrap_registries(patches, lambda prompt, text: recorder.renderings.remember(prompt, text, (), {}))
+        wrap_registries(patches, recorder.renderings.keep_text)
+        for module, wrappers in Hubs(recorder.renderings.keep_text).wrappers.items():
+            patches.when_imported(module, partial(_wrap_all, patches, module, wrappers))
         renders = Renders(recorder)
         for module, classes in _TEMPLATES.items():
             patches.when_imported(module, partial(_wrap_templates, patches, module, classes, renders))
@@ -112,6 +114,10 @@ def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
     return {
         # Before langchain-core 0.3.50 these modules had names of their own for it.
         **{module: {"_set_config_context": calls.config_context} for module in _CONFIG_CONTEXTS},
+        "langchain_core.runnables.base": {
+            "_set_config_context": calls.config_context,
+            "Runnable._astream_events_v1_v2": calls.called,
+        },
         "langchain_core.language_models.chat_models": {
             **{f"BaseChatModel.{name}": wrapper for name, wrapper in models.items()},
             "BaseChatModel._generate_with_cache": calls.generate,

@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from opentelemetry.context import attach, get_value
+from opentelemetry.context import attach, get_value, set_value
 
 from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.identity import caller_name
 from tupletrace.instrumentors.langchain.recorder import Recorder
-from tupletrace.instrumentors.langchain.runs import RUN, Kind, Run
+from tupletrace.instrumentors.langchain.runs import CALLER, RUN, Kind, Run
 from tupletrace.instrumentors.langchain.scope import InScope, Scope, aiterate, iterate
 
 Call = Callable[..., Any]
@@ -119,6 +120,14 @@ class Calls:
         run = self._model_run(args, kwargs)
         produced = wrapped(*args, **kwargs)
         return produced if run is None else iterate(produced, Scope("model", run=run))
+
+    @staticmethod
+    def called(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Remember who asked for a runnable's events."""
+        produced, around = wrapped(*args, **kwargs), None
+        with guard("langchain caller"):
+            around = set_value(CALLER, caller_name())
+        return aiterate(produced, Scope("chain", context=around))
 
     def aevents(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """Place the events of a model's asynchronous stream below its span."""

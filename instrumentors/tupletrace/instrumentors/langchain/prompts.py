@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 
 from tupletrace.instrumentors.context import declared_prompt
 from tupletrace.instrumentors.identity import Prompt, static_prompt
-from tupletrace.instrumentors.langchain.messages import instructions
+from tupletrace.instrumentors.langchain.messages import instructions, text_of
 from tupletrace.instrumentors.langchain.runs import Run, label_below
 
 _MOST_REMEMBERED: Final = 4096
@@ -45,11 +45,10 @@ class Renderings:
         self, prompt: Prompt, produced: Any, given: Iterable[Any], variables: Mapping[str, Any]
     ) -> None:
         """Keep the identity of ``produced`` messages or text; ``given`` messages were only passed on."""
-        order = next(self._order)
         if isinstance(produced, str):
-            with self._lock:
-                _put(self._texts, hash(produced), Rendering(prompt, order, frozenset()))
+            self.keep_text(prompt, produced)
             return
+        order = next(self._order)
         had = {id(message) for message in given}
         made = [message for message in produced if id(message) not in had]
         needed = frozenset[int]() if made else frozenset(id(message) for message in produced)
@@ -58,6 +57,14 @@ class Renderings:
         with self._lock:
             for message in made or produced:
                 _put(memory, id(message), (_reference(memory, message), rendering))
+                # An agent is given its instructions as a text.
+                if prompt.provenance == "declared" and message.type == "system":
+                    _put(self._texts, hash(text_of(message)), rendering)
+
+    def keep_text(self, prompt: Prompt, text: str) -> None:
+        """Keep the identity of a text."""
+        with self._lock:
+            _put(self._texts, hash(text), Rendering(prompt, next(self._order), frozenset()))
 
     def find(self, messages: Sequence[Any]) -> Rendering | None:
         """Return the latest rendering that any of these messages (or strings) came from."""

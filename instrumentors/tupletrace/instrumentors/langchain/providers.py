@@ -1,5 +1,6 @@
 """Who is asked, in the conventions' words."""
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -20,12 +21,14 @@ _PROVIDERS: Final[Mapping[str, str]] = {
     "mistral": "mistral_ai",
     "mistralai": "mistral_ai",
     "moonshot": "moonshot_ai",
+    "together": "together_ai",
     "vertexai": "gcp.vertex_ai",
     "watsonx": "ibm.watsonx.ai",
     "xai": "x_ai",
 }
 """LangChain's word, or the name of the integration's package -> the conventions'."""
 _ADDRESSES: Final = ("openai_api_base", "base_url")
+_ENVIRONMENT: Final = ("OPENAI_API_BASE", "OPENAI_BASE_URL")
 
 
 def of_model(named: Any, serialized: Mapping[str, Any]) -> str:
@@ -33,7 +36,7 @@ def of_model(named: Any, serialized: Mapping[str, Any]) -> str:
     provider = str(named or serialized.get("name") or "unknown")
     found = _PROVIDERS.get(provider, provider)
     given: Mapping[str, Any] = serialized.get("kwargs") or {}
-    return _at(given.get(key) for key in _ADDRESSES) or found if found == "openai" else found
+    return _behind_openai(given.get(key) for key in _ADDRESSES) if found == "openai" else found
 
 
 def of_embeddings(embeddings: Any) -> str:
@@ -49,13 +52,15 @@ def of_embeddings(embeddings: Any) -> str:
             break
         if word != package:
             found = _PROVIDERS.get(word, word)
-            return (
-                _at(getattr(embeddings, key, None) for key in _ADDRESSES) or found
-                if found == "openai"
-                else found
-            )
+            if found != "openai":
+                return found
+            return _behind_openai(getattr(embeddings, key, None) for key in _ADDRESSES)
     return type(embeddings).__name__
 
 
-def _at(addresses: Iterable[Any]) -> str | None:
-    return next((found for one in addresses if (found := provider_of_url(one)) is not None), None)
+def _behind_openai(addresses: Iterable[Any]) -> str:
+    # Where the integration is given none, it or the client asks the environment.
+    for address in (*addresses, *map(os.environ.get, _ENVIRONMENT)):
+        if isinstance(address, str) and address:
+            return provider_of_url(address) or "openai"
+    return "openai"

@@ -15,8 +15,9 @@ from tupletrace.instrumentors.identity import Prompt, caller_name
 Kind = Literal["chain", "graph", "node", "prompt", "model", "tool", "retriever", "embeddings", "executor"]
 RUN: Final = create_key("tupletrace.langchain.run")
 """The run whose span is, or is above, the current one."""
+CALLER: Final = create_key("tupletrace.langchain.caller")
+"""The function of the user's that asked for events: LangChain makes them in a task of its own."""
 _FRAMEWORK: Final = ("asyncio.events", "langgraph.pregel.")
-_PARALLEL: Final = "RunnableParallel<"
 _NOWHERE: Final = Context()
 _MOST_OPEN: Final = 20_000
 """Runs whose end LangChain never reports must not pile up."""
@@ -69,6 +70,8 @@ class Run:
     batch: object = None
     """Shared by the runs that one ``generate`` call started."""
     streamed: bool = False
+    parallel: bool = False
+    """Whether what runs in it runs side by side."""
     run_id: UUID | None = None
     fed: dict[str, tuple[int, Source]] = field(default_factory=dict[str, tuple[int, Source]])
     """Sources that what has ended in this run leaves to what follows, and the graph step that found each."""
@@ -111,7 +114,8 @@ class Run:
         found: dict[str, Source] = {}
         child = self
         for parent in self.ancestors():
-            if parent.fed and not parent.name.startswith(_PARALLEL):
+            beside = parent.parallel or (child.kind == "tool" and parent.kind == "node")
+            if parent.fed and not beside:
                 before = (child.step or 0) if child.kind == "node" else None
                 found |= {
                     version: one
@@ -193,5 +197,11 @@ def context_below(parent: Run | None) -> Context:
 def label_below(parent: Run | None) -> str:
     """Name what is called below ``parent``: after the user's function, the same for sync and async."""
     if parent is None:
-        return caller_name()
+        return calling()
     return parent.label if parent.kind == "chain" else caller_name(parent.label, _FRAMEWORK)
+
+
+def calling(otherwise: str | None = None) -> str:
+    """Name the user's function that is calling, if there is one on the stack or behind the task."""
+    told = get_value(CALLER)
+    return caller_name(told if isinstance(told, str) else otherwise)

@@ -23,11 +23,13 @@ class Scope:
 
     __slots__ = ("_context", "_entered", "conversation", "kind", "owner", "run")
 
-    def __init__(self, kind: Kind, owner: object = None, run: Run | None = None) -> None:
+    def __init__(
+        self, kind: Kind, owner: object = None, run: Run | None = None, context: Context | None = None
+    ) -> None:
         self.kind: Kind = kind
         self.owner, self.run = owner, run
         self.conversation: str | None = None
-        self._context: Context | None = run.context if run is not None else None
+        self._context: Context | None = run.context if run is not None else context
         self._entered = run is not None
 
     def enter(self, run: Run) -> None:

@@ -14,13 +14,12 @@ from opentelemetry.util.genai.invocation import (
     WorkflowInvocation,
 )
 
-from tupletrace.instrumentors.feeding import write_sources
+from tupletrace.instrumentors.feeding import narrowed, write_sources
 from tupletrace.instrumentors.firewall import guard
-from tupletrace.instrumentors.identity import caller_name
 from tupletrace.instrumentors.langchain import graphs, models, prompts, retrievers
 from tupletrace.instrumentors.langchain.messages import any_input, any_output, as_text, text_of
 from tupletrace.instrumentors.langchain.recorder import Recorder
-from tupletrace.instrumentors.langchain.runs import Run, label_below, new_run
+from tupletrace.instrumentors.langchain.runs import Run, calling, label_below, new_run
 from tupletrace.instrumentors.langchain.scope import Scope, waiting
 
 Outermost = LocalAgentInvocation | WorkflowInvocation
@@ -28,7 +27,7 @@ _RUNNABLES: Final = ("langchain_core.runnables.", "langgraph.")
 _request: Final = guard("langchain model request")
 _sources: Final = guard("langchain sources")
 _prompt: Final = guard("langchain prompt identity")
-_SEQUENCES: Final = ("RunnableSequence.", "RunnableParallel.")
+_SEQUENCES: Final = ("RunnableSequence", "RunnableParallel")
 
 
 class Starts:
@@ -97,7 +96,8 @@ class Starts:
                 models.capture_input(invocation, given)
         with _sources:
             texts = (one if isinstance(one, str) else text_of(one) for one in given)
-            write_sources(invocation.attributes, run.sources() or self._recorder.loose.found_in(texts))
+            found = narrowed(run.sources(), texts) or self._recorder.loose.found_in(texts)
+            write_sources(invocation.attributes, found)
         with _prompt:
             rendering = self._recorder.renderings.find(given)
             prompt = prompts.resolve(run, given, params, rendering, context)
@@ -146,10 +146,12 @@ class Starts:
         self, run_id: UUID, name: str, parent: Run | None, metadata: Mapping[str, Any], inputs: Any
     ) -> None:
         unnamed = name.startswith("Runnable")
-        named_step = parent is not None and not unnamed and _is_sequence()
+        runnable = name.partition("<")[0] if unnamed else _runnable()
+        named_step = parent is not None and not unnamed and runnable in _SEQUENCES
         run = new_run("chain", name, parent, parent.label if parent is not None else name, metadata)
+        run.parallel = runnable == "RunnableParallel"
         if parent is None or unnamed or named_step:
-            run.label = label_below(parent) if parent is not None else caller_name(name)
+            run.label = label_below(parent) if parent is not None else calling(name)
         workflow = None
         if parent is None or named_step:
             workflow = self._recorder.telemetry.workflow(
@@ -165,7 +167,7 @@ class Starts:
         name = graphs.given_name(scope.owner, run.name)
         if name is None:
             # A subgraph is called after the node that it is, any other graph after the user's function.
-            name = parent.name if parent is not None and parent.kind == "node" else caller_name(run.name)
+            name = parent.name if parent is not None and parent.kind == "node" else calling(run.name)
         run.label = name
         if graphs.is_agent(scope.owner):
             span: Outermost = self._agent(run, name)
@@ -180,7 +182,7 @@ class Starts:
     def _executor(self, run_id: UUID, run: Run, scope: Scope, inputs: Any) -> None:
         """Begin an agent of the time before LangGraph; it has no graph to count its steps."""
         if run.name == type(scope.owner).__name__:
-            run.label = caller_name(run.name)
+            run.label = calling(run.name)
         run.turn = -1
         run.step = None
         self._outermost(run_id, run, self._agent(run, run.label), inputs)
@@ -230,13 +232,13 @@ def _concluded(invocation: Outermost, output: Any) -> None:
     invocation.output_messages = any_output(output)
 
 
-def _is_sequence() -> bool:
-    """Say whether a sequence called back, not a function: LangChain names both, and tells neither apart."""
+def _runnable() -> str | None:
+    """Return the class of the runnable that called back: LangChain tells of a named one only its name."""
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith(_RUNNABLES):
-            owner = frame.f_code.co_qualname
-            if not owner.startswith("Runnable."):
-                return owner.startswith(_SEQUENCES)
+            owner = frame.f_code.co_qualname.partition(".")[0]
+            if owner != "Runnable":
+                return owner
         frame = frame.f_back
-    return False
+    return None
