@@ -67,11 +67,11 @@ class Processor:
     def __init__(self, database: Path, **extra: str) -> None:
         self.database = database
         self.process = subprocess.Popen(
-            [*CLI, "serve", "--db", str(database), "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"],
+            [*CLI, "serve", "--db", str(database)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=clean_environment(**extra),
+            env=clean_environment(TUPLETRACE_GRPC="127.0.0.1:0", TUPLETRACE_HTTP="127.0.0.1:0") | extra,
         )
         assert self.process.stdout
         ready = self.process.stdout.readline()

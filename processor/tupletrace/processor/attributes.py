@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute
 from google.protobuf.message import DecodeError
 
-from tupletrace.processor import wire
+from tupletrace.processor import metrics, wire
 
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
@@ -103,6 +103,18 @@ def value_text(values: pa.Array) -> pa.Array:
     return pc.coalesce(*parts) if len(parts) > 1 else parts[0]
 
 
+def _indexed(structs: pa.Array, name: str) -> npt.NDArray[np.bool_]:
+    """Return where a struct points into a table of strings, which only profiles have."""
+    if structs.type.get_field_index(name) < 0:
+        return np.zeros(len(structs), np.bool_)
+    return pc.fill_null(pc.not_equal(pc.struct_field(structs, name), 0), False).to_numpy(zero_copy_only=False)
+
+
+def _count(kind: str, count: int) -> None:
+    if count:
+        metrics.ODDITIES.labels(kind).inc(int(count))
+
+
 @dataclass(frozen=True, slots=True)
 class Attributes:
     """The attributes of ``count`` records: each one's record, key (index into ``keys``) and value."""
@@ -121,6 +133,11 @@ class Attributes:
     def of(cls, lists: pa.Array) -> "Attributes":
         """Read a column of OTLP ``repeated KeyValue``; where a record has a key twice the last one wins."""
         pairs, rows = flatten(lists)
+        nameless = _indexed(pairs, "key_strindex")
+        valueless = _indexed(pc.struct_field(pairs, "value"), "string_value_strindex")
+        _count("string_index", nameless.sum() + valueless.sum())
+        if nameless.any():
+            pairs, rows = pairs.filter(pa.array(~nameless)), rows[~nameless]
         encoded = text(pc.struct_field(pairs, "key")).dictionary_encode()
         keys = [str(key) for key in encoded.dictionary.to_pylist()]
         codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -128,6 +145,7 @@ class Attributes:
         cells = rows * max(len(keys), 1) + codes
         _, last = np.unique(cells[::-1], return_index=True)
         if len(last) < len(cells):
+            _count("duplicate_attribute", len(cells) - len(last))
             kept = np.sort(len(cells) - 1 - last)
             rows, codes, values = rows[kept], codes[kept], values.take(pa.array(kept))
         return cls._indexed(len(lists), keys, rows, codes, values)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor import wire
+from tupletrace.processor import metrics, wire
 from tupletrace.processor.attributes import Attributes, Indices, flatten, list_offsets, text
 
 pc: Any = pyarrow.compute
@@ -52,6 +52,8 @@ def spans(bodies: list[bytes]) -> Spans:
     attributes = Attributes.of(pc.struct_field(found, "attributes"))
     start = _clamped(pc.struct_field(found, "start_time_unix_nano"))
     end = _clamped(pc.struct_field(found, "end_time_unix_nano"))
+    if backwards := int((end < start).sum()):
+        metrics.ODDITIES.labels("end_before_start").inc(backwards)
     scope = pc.struct_field(scope_spans, "scope")
     status = pc.struct_field(found, "status")
     table = pa.table(
@@ -108,7 +110,10 @@ def _parent(ids: pa.Array) -> pa.Array:
 
 
 def _clamped(times: pa.Array) -> Indices:
-    return np.minimum(times.to_numpy(zero_copy_only=False), _INT64_MAX).astype(np.int64)
+    raw = times.to_numpy(zero_copy_only=False)
+    if beyond := int((raw > _INT64_MAX).sum()):
+        metrics.ODDITIES.labels("time_clamped").inc(beyond)
+    return np.minimum(raw, _INT64_MAX).astype(np.int64)
 
 
 def _label(codes: pa.Array, labels: pa.Array) -> pa.Array:

@@ -29,7 +29,7 @@ from tupletrace.processor.tls import Tls
 from tupletrace.processor.tokens import Access
 
 _BACKLOG: Final = 2048
-_HEADERS_S: Final = 10.0
+_HEADERS_S: Final = 5.0
 _IDLE_S: Final = 60
 _DRAIN_S: Final = 5
 _RETRY_S: Final = 3
@@ -138,7 +138,7 @@ def _application(
     async def measured(_request: Request) -> Response:
         return Response(await run_in_threadpool(metrics.text), media_type=metrics.CONTENT_TYPE)
 
-    return Starlette(
+    application = Starlette(
         routes=[
             *(Route(path, export, methods=["POST"]) for path in guard.OTLP),
             Route("/sql", SqlEndpoint(answer, receiver.admission), methods=["POST"]),
@@ -159,6 +159,9 @@ def _application(
         ],
         exception_handlers={404: _not_served, 405: _not_served, 500: _broken},
     )
+    # A redirect would name a host that the client may not know.
+    application.router.redirect_slashes = False
+    return application
 
 
 async def _not_served(request: Request, error: Any) -> Response:

@@ -49,6 +49,9 @@ def written(bound_to: socket.socket, host: str) -> str:
 
 
 def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    if host == "localhost":
+        # Whatever /etc/hosts says: a client may try either.
+        return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
     found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # IPv4 first: it is there on every machine.
     return sorted({(family, str(address[0])) for family, _, _, _, address in found})

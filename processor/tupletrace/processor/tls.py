@@ -2,9 +2,10 @@
 
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 
@@ -32,33 +33,19 @@ class Tls:
 
     def context(self) -> ssl.SSLContext:
         """Return what an HTTP server needs."""
-        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        made.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._load(made)
-        changed = self._changed()
-
-        def renewed(client: ssl.SSLObject, _name: str | None, context: ssl.SSLContext) -> None:
-            if changed():
-                try:
-                    self._load(context)
-                except (OSError, ValueError):
-                    # Half written: the old one serves until the next client comes.
-                    return
-                client.context = context
-
-        made.sni_callback = renewed  # pyright: ignore[reportAttributeAccessIssue]
-        return made
+        return _Renewed(self)
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return what a gRPC server needs."""
-        changed = self._changed()
+        changed = self.changed()
 
         def renewed() -> Any:
             return self._grpc() if changed() else None
 
         return grpc.dynamic_ssl_server_credentials(self._grpc(), renewed, self.client_ca is not None)
 
-    def _load(self, context: ssl.SSLContext) -> None:
+    def load(self, context: ssl.SSLContext) -> None:
+        """Put the files as they are now into a context."""
         context.load_cert_chain(self.certificate, self.key)
         if self.client_ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED
@@ -70,7 +57,8 @@ class Tls:
             [pair], self.client_ca.read_bytes() if self.client_ca else None
         )
 
-    def _changed(self) -> Callable[[], bool]:
+    def changed(self) -> Callable[[], bool]:
+        """Return a function that says whether a file is another since it was asked last."""
         files = [file for file in (self.certificate, self.key, self.client_ca) if file]
         seen = [file.stat().st_mtime_ns for file in files]
 
@@ -84,3 +72,21 @@ class Tls:
             return now != before
 
         return changed
+
+
+class _Renewed(ssl.SSLContext):
+    """Looks at the files before each handshake."""
+
+    def __new__(cls, tls: Tls) -> Self:
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls, self._is_other = tls, tls.changed()
+        tls.load(self)
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        if self._is_other():
+            # Half written: the old ones serve until they change again.
+            with suppress(OSError, ValueError):
+                self._tls.load(self)
+        return super().wrap_bio(*args, **kwargs)

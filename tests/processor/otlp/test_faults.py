@@ -1,0 +1,171 @@
+"""F9, F20-F24, F29, F30: what could fill the memory is refused before it is parsed; others do not notice."""
+
+import gzip
+import socket
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pyarrow as pa
+import pytest
+
+MIB = 2**20
+PROTOBUF = "application/x-protobuf"
+
+
+def varint(number: int) -> bytes:
+    made = bytearray()
+    while number > 127:
+        made.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*made, number])
+
+
+def field(number: int, content: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def in_span(content: bytes) -> bytes:
+    """A trace request with one span that holds this."""
+    return field(1, field(2, field(2, field(1, b"\1" * 16) + field(2, b"\2" * 8) + content)))
+
+
+def in_value(content: bytes) -> bytes:
+    return in_span(field(9, field(1, b"k") + field(2, content)))
+
+
+EMPTY = 8 * MIB
+BOMBS = {
+    "spans": lambda: field(1, field(2, b"\x12\x00" * EMPTY)),
+    "resources": lambda: b"\x0a\x00" * EMPTY,
+    "attributes": lambda: in_span(b"\x4a\x00" * EMPTY),
+    "events": lambda: in_span(b"\x5a\x00" * EMPTY),
+    "links": lambda: in_span(b"\x6a\x00" * EMPTY),
+    "array": lambda: in_value(field(5, b"\x0a\x00" * EMPTY)),
+    "map": lambda: in_value(field(6, b"\x0a\x00" * EMPTY)),
+    "arrays in an array": lambda: in_value(field(5, field(1, field(5, b"\x0a\x00" * (EMPTY // 8))) * 8)),
+}
+
+
+def peak(processor: Any) -> int:
+    """Most memory that the process has had, in bytes."""
+    with open(f"/proc/{processor.process.pid}/status") as status:
+        (line,) = [line for line in status if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_f23_many_small_objects_are_refused_before_they_are_parsed(client: Any, name: str) -> None:
+    """16 MB of empty messages in a gzip body of 16 kB would be a gigabyte of objects."""
+    packed = gzip.compress(BOMBS[name](), 6)
+    assert len(packed) < 50_000
+    before = peak(client.processor)
+    answer = client.http("/v1/traces", packed, Content_Encoding="gzip")
+    assert answer.status == 413
+    assert peak(client.processor) - before < 200 * MIB
+
+
+def test_f23_over_grpc_and_in_json_as_well(client: Any) -> None:
+    before = peak(client.processor)
+    refused = client.refused("traces", BOMBS["spans"](), compression=grpc.Compression.Gzip)
+    assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "retryinfo" not in str(refused.trailing_metadata()).lower()
+    lists = b'{"resourceSpans":[' + b"{}," * (5 * MIB) + b"{}]}"
+    answer = client.json("traces", gzip.compress(lists, 6), Content_Encoding="gzip")
+    assert answer.status == 413
+    assert peak(client.processor) - before < 200 * MIB
+
+
+def test_f23_braces_inside_text_are_no_objects(client: Any, span_json: Any, stored: Any) -> None:
+    text = {"key": "code", "value": {"stringValue": '{["\\' * 400_000}}
+    assert client.json("traces", span_json(2323, attributes=[text])).json == {}
+    stored(2323, 1)
+
+
+def test_f24_bombs_of_zeros_are_refused_once_they_pass_the_limit(client: Any) -> None:
+    """gzip 1028:1, many members each below the limit, zstd 30,000:1."""
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    one = packer.compress(bytes(32 * MIB)) + packer.flush()
+    bombs = {"gzip": [one * 32], "zstd": [pa.compress(bytes(512 * MIB), "zstd", asbytes=True)]}
+    for encoding, bodies in bombs.items():
+        for body in bodies:
+            before = peak(client.processor)
+            assert client.http("/v1/traces", body, Content_Encoding=encoding).status == 413
+            assert peak(client.processor) - before < 128 * MIB
+
+
+def test_f20_a_ten_megabyte_attribute_is_taken_also_packed(client: Any, otlp: Any, stored: Any) -> None:
+    """However well it packs: it is one object."""
+    body = otlp.request(otlp.span(20, attributes={"prompt": "x" * (10 * MIB)}))
+    assert client.http("/v1/traces", gzip.compress(body, 1), Content_Encoding="gzip").status == 200
+    stored(20, 1)
+
+
+def test_f21_ten_thousand_attributes_and_a_long_key_are_taken(client: Any, otlp: Any, stored: Any) -> None:
+    attributes = {f"key.{number}": number for number in range(10_000)} | {"k" * MIB: 1, "": "empty"}
+    assert client.grpc("traces", otlp.request(otlp.span(21, attributes=attributes))) == b""
+    stored(21, 1)
+
+
+@pytest.fixture(scope="module")
+def small(start_processor: Callable[..., Any], client_of: Any) -> Iterator[Any]:
+    """A processor with little room: 1 MB under way, 700 kB a request, 1,000 objects."""
+    running = start_processor(
+        TUPLETRACE_MAX_IN_FLIGHT="1M", TUPLETRACE_MAX_REQUEST="700k", TUPLETRACE_MAX_OBJECTS="1000"
+    )
+    yield client_of(running)
+    assert "Traceback" not in running.stop()
+
+
+def test_limits_are_what_the_options_say(small: Any, otlp: Any, one_of: Any) -> None:
+    large = otlp.request(otlp.span(1, attributes={"k": "x" * 700 * 1024}))
+    assert small.http("/v1/traces", large).status == 413
+    assert small.refused("traces", large).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    many = one_of("traces", 1001)
+    assert small.http("/v1/traces", many).status == 413
+    assert small.http("/v1/traces", one_of("traces", 900)).status == 200
+
+
+def test_f9_when_too_many_bytes_are_under_way_others_are_asked_to_come_back(
+    small: Any, otlp: Any, until: Any
+) -> None:
+    """Two clients hold 600 kB of bodies that do not end; who brings 500 kB more has no room."""
+    host, port = small.processor.http.split(":")
+    head = f"POST /v1/traces HTTP/1.1\r\nHost: {host}\r\nContent-Type: {PROTOBUF}\r\n"
+    held = []
+    for _ in range(2):
+        held.append(socket.create_connection((host, int(port)), 20))
+        held[-1].sendall(f"{head}Content-Length: 600000\r\n\r\n".encode() + bytes(300_000))
+    until(lambda: small.processor.metric("tupletrace_in_flight_bytes") >= 600_000)
+    body = otlp.request(otlp.span(9, attributes={"k": "x" * 500_000}))
+    answer = small.http("/v1/traces", body)
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    refused = small.refused("traces", body)
+    assert refused.code() is grpc.StatusCode.UNAVAILABLE
+    assert "google.rpc.retryinfo-bin" in dict(refused.trailing_metadata())
+    assert small.http("/v1/traces", otlp.request(otlp.span(10))).status == 200, "a small one has"
+    for one in held:
+        one.close()
+    until(lambda: small.processor.metric("tupletrace_in_flight_bytes") == 0)
+    assert small.http("/v1/traces", body).status == 200
+
+
+def test_f30_many_slow_clients_do_not_keep_others_waiting(client: Any, one_of: Any, stored: Any) -> None:
+    """Half of them in the middle of a header, half in the middle of a body, on either transport's port."""
+    slow = []
+    for number in range(200):
+        host, port = (client.processor.http if number % 4 else client.processor.grpc).split(":")
+        slow.append(socket.create_connection((host, int(port)), 20))
+        if number % 2:
+            slow[-1].sendall(b"POST /v1/traces HTTP/1.1\r\nHo")
+        else:
+            head = f"POST /v1/traces HTTP/1.1\r\nHost: {host}\r\nContent-Type: {PROTOBUF}\r\n"
+            slow[-1].sendall(f"{head}Content-Length: 1000000\r\n\r\n".encode() + b"x")
+    for trace in range(3000, 3005):
+        assert client.http("/v1/traces", one_of("traces", trace=trace)).status == 200
+        assert client.grpc("traces", one_of("traces", trace=trace)) == b""
+        stored(trace, 1)
+    for one in slow:
+        one.close()
