@@ -28,7 +28,7 @@ SERVER = {
 }
 """What only the processor may need, by import name."""
 FLOW = [
-    ["refusal", "metrics", "tokens", "tls"],
+    ["failpoint", "refusal", "metrics", "tokens", "tls"],
     ["wire", "attributes", "decode", "limits", "records", "otlp_json"],
     ["journal_file"],
     ["journal"],
@@ -36,6 +36,7 @@ FLOW = [
     ["sources"],
     ["conversation", "events", "identity"],
     ["normalise"],
+    ["stages"],
     ["prices", "database", "seen"],
     ["telling"],
     ["store"],

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import pyarrow as pa
 
-from tupletrace.processor import decode, journal, telling, wire
+from tupletrace.processor import decode, failpoint, journal, stages, telling, wire
 from tupletrace.processor.database import needs_reconnect
 from tupletrace.processor.journal_file import Request
 from tupletrace.processor.normalise import canonical
@@ -42,6 +42,7 @@ def batches(folder: Path, store: Store) -> Iterator[None]:
     with ThreadPoolExecutor(1, "tupletrace-decoder") as decoder:
         ahead: Future[_Decoded] | None = None
         for requests in journal.read(folder, store.journal_seq, BATCH_BYTES):
+            failpoint.passing("index.read")
             ready, ahead = ahead, decoder.submit(_decoded, requests)
             if ready:
                 _insert(store, *ready.result())
@@ -62,7 +63,7 @@ def _decoded(requests: list[Request]) -> _Decoded:
     lost = [request for request in requests if request.damage is not None]
     found, traces = _readable(requests, wire.TRACES, decode.spans, lost)
     told, logs = _readable(requests, wire.LOGS, telling.decoded, lost)
-    return _numbered(canonical(found), traces), _numbered(told, logs), requests[-1].seq, lost
+    return stages.run(_numbered(canonical(found), traces)), _numbered(told, logs), requests[-1].seq, lost
 
 
 def _readable(

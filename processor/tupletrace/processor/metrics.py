@@ -42,6 +42,12 @@ ODDITIES: Final = Counter(
     ["kind"],
     registry=_REGISTRY,
 )
+STAGE_FAILURES: Final = Counter(
+    "tupletrace_stage_failures",
+    "Batches that a stage of the user's failed on; 1 for one that cannot be loaded",
+    ["stage"],
+    registry=_REGISTRY,
+)
 COMMIT: Final = Histogram(
     "tupletrace_journal_commit_seconds",
     "From queueing a request for the journal to its being on disk",
