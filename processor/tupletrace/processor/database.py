@@ -13,7 +13,7 @@ from typing import Final
 
 import duckdb
 
-from tupletrace.processor import journal
+from tupletrace.processor import failpoint, journal
 
 _logger: Final = logging.getLogger(__name__)
 _SQL: Final = files("tupletrace.processor") / "sql"
@@ -193,12 +193,15 @@ def statement_names(folder: str) -> list[str]:
 def transaction(connection: duckdb.DuckDBPyConnection) -> Generator[duckdb.DuckDBPyConnection]:
     """Commit what is done inside, or nothing of it."""
     connection.execute("BEGIN")
+    failpoint.passing("database.begun")
     try:
         yield connection
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+    failpoint.passing("database.written")
     connection.execute("COMMIT")
+    failpoint.passing("database.committed")
 
 
 def _memory_limit() -> str:

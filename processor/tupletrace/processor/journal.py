@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from tupletrace.processor import journal_file
+from tupletrace.processor import failpoint, journal_file
 from tupletrace.processor.journal_file import JournalError, Request
 
 _logger: Final = logging.getLogger(__name__)
@@ -101,8 +101,11 @@ class Journal:
                 journal_file.row(Request(self._seq + i, now, one.signal, one.body))
                 for i, one in enumerate(batch, 1)
             ]
+            failpoint.passing("journal.begun")
             with self._connection:
                 self._connection.executemany(journal_file.INSERT, rows)
+                failpoint.passing("journal.written")
+            failpoint.passing("journal.committed")
         except (sqlite3.Error, OSError) as error:
             for one in batch:
                 one.done.set_exception(JournalError(f"the journal cannot be written: {error}"))

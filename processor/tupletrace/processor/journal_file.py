@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from tupletrace.processor import failpoint
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS requests (
     seq INTEGER PRIMARY KEY,
@@ -197,6 +199,7 @@ def rewrite(file: Path, change: Callable[[Request], Request | None]) -> None:
             target.commit()
         with new.open("rb") as written:
             os.fsync(written.fileno())
+        failpoint.passing("journal.compressed")
         new.replace(file)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor import prices, telling
+from tupletrace.processor import failpoint, prices, telling
 from tupletrace.processor.database import connect, needs_reconnect, reconnect, statement, transaction
 from tupletrace.processor.seen import Hashes, SeenTraces
 
@@ -142,6 +142,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file; what was committed is in it."""
+        failpoint.passing("database.closing")
         self._connection.close()
 
     def _price(self, connection: duckdb.DuckDBPyConnection) -> set[prices.Model]:
