@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def acknowledge_only(send: Send, spans: int) -> float:
 def tables(requests: Iterator[bytes], a_batch: int = 32) -> Iterator[pa.Table]:
     """Yield what the store gets of these requests, in batches of ``a_batch``."""
     seq = 0
-    while bodies := [body for _, body in zip(range(a_batch), requests, strict=False)]:
+    while bodies := [*islice(requests, a_batch)]:
         table = canonical(decode.spans(bodies))
         seqs = pa.array(np.arange(seq + 1, seq + 1 + len(bodies)))
         seq += len(bodies)

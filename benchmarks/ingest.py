@@ -21,6 +21,7 @@ import threading
 import time
 import urllib.request
 from collections import deque
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def send(address: str, spans: int, in_flight: int, rate: float) -> dict[str, Any
     with grpc.insecure_channel(address, options=[("grpc.max_send_message_length", -1)]) as channel:
         grpc.channel_ready_future(channel).result(60)
         export = channel.unary_unary(floors.EXPORT)
-        ready = deque(body for body, _ in zip(requests, range(traces.PATTERNS), strict=False))
+        ready = deque(islice(requests, traces.PATTERNS))
         start = time.monotonic()
         pending: deque[Any] = deque()
         number = 0
@@ -63,7 +64,7 @@ def send(address: str, spans: int, in_flight: int, rate: float) -> dict[str, Any
             pending.append(call)
             while pending and pending[0].done():
                 pending.popleft()
-            ready.extend(body for body, _ in zip(requests, range(1), strict=False))
+            ready.extend(islice(requests, 1))
             number += 1
         for call in pending:
             call.result()
@@ -133,7 +134,7 @@ def run(processor: Processor, spans: int, in_flight: int, rate: float = 0) -> di
     """Send so many spans and wait until they are there."""
     before = processor.count()
     processor.counts = [(time.monotonic(), before)]
-    watcher = threading.Thread(target=processor.watch_until, args=(before + spans,))
+    watcher = threading.Thread(target=processor.watch_until, args=(before + spans,), daemon=True)
     watcher.start()
     cpu = processor.cpu()
     measured = sending_process(processor.grpc, spans, in_flight, rate)

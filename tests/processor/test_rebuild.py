@@ -140,34 +140,31 @@ def test_a_database_of_something_else_in_the_place_of_ours_is_put_aside_whole(fi
         assert connection.sql("FROM bills").fetchall() == [(42,)]
 
 
-def test_a_damaged_log_costs_only_itself(processor: Any, otlp: Any, rows: Any, until: Any) -> None:
-    """F7: what was checkpointed is kept, the rest comes from the journal."""
-    for trace in range(1, 21):
-        processor.post_traces(otlp.request(*(otlp.call(trace, i) for i in range(1, 21))))
-        until(lambda seen=trace * 20: processor.sql(COUNT)[0]["n"] == seen)
-    processor.kill()
-    log = processor.database.with_name("x.duckdb.wal")
+def test_a_damaged_log_costs_only_itself(file: Path, rows: Any) -> None:
+    """F7: older versions left a log beside the file; what the file itself holds is kept."""
+    log = file.with_name(file.name + ".wal")
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+        connection.execute("INSERT INTO meta SELECT 'left', range FROM range(1000)")
     bad = bytearray(log.read_bytes())
     bad[len(bad) // 2] ^= 4
     log.write_bytes(bad)
-    answer, said = rows(processor.database)
+    answer, said = rows(file)
     assert answer == WHOLE
     assert "WAL" in said
-    (kept,) = aside(processor.database)
+    (kept,) = aside(file)
     assert kept.name.endswith(".wal")
     assert kept.read_bytes() == bad
 
 
-@pytest.mark.parametrize("left", [b"", bytes(5000), None])
-def test_a_log_that_is_lost_unseen_is_made_good_from_the_journal(
-    processor: Any, otlp: Any, rows: Any, until: Any, left: bytes | None
+def test_what_was_not_yet_brought_to_disk_is_made_good_from_the_journal(
+    processor: Any, otlp: Any, rows: Any, until: Any
 ) -> None:
-    """F7: DuckDB opens silently without these transactions."""
+    """F1: the database has no log of its own."""
     processor.post_traces(otlp.request(*(otlp.call(1, i) for i in range(1, 21))))
     until(lambda: processor.sql(COUNT)[0]["n"] == 20)
     processor.kill()
-    log = processor.database.with_name("x.duckdb.wal")
-    log.write_bytes(left) if left is not None else log.unlink()
+    assert not processor.database.with_name("x.duckdb.wal").exists()
     assert rows(processor.database)[0] == [{"n": 20, "ids": 20}]
 
 

@@ -1,5 +1,6 @@
 """The DuckDB file: an index of the journal, made by the SQL files beside this module."""
 
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,15 @@ import pyarrow as pa
 import pyarrow.compute
 
 from tupletrace.processor import failpoint, prices, telling
-from tupletrace.processor.database import connect, needs_reconnect, reconnect, statement, transaction
+from tupletrace.processor.database import connect, needs_reconnect, reconnect, statement, transaction, use
 from tupletrace.processor.seen import Hashes, SeenTraces
 
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
 
+_CHECKPOINT_BYTES: Final = 256 * 2**20
+"""Of Arrow, about two row groups of spans: a checkpoint compresses a row group that is not full again."""
+_CHECKPOINT_S: Final = 60.0
 _EVALUATION: Final = "gen_ai.evaluation.result"
 
 
@@ -51,6 +55,7 @@ class Store:
     def _opened(self) -> None:
         self._priced: set[prices.Model] = set()
         self._unsettled = True
+        self._unsaved, self._saved_at = 0, time.monotonic()
         known = self._connection.execute(
             "SELECT hash(trace_id) AS trace, first_seq FROM (SELECT trace_id, first_seq FROM settled_traces "
             "UNION ALL SELECT trace_id, first_seq FROM open_traces)"
@@ -80,6 +85,8 @@ class Store:
         if seen:
             self._unsettled = True
             self._seen.add(*seen)
+        self._unsaved += batch.nbytes
+        self._checkpoint()
 
     def _insert(self, batch: pa.Table) -> tuple[tuple[Hashes, int] | None, set[prices.Model]]:
         connection = self._connection
@@ -126,6 +133,8 @@ class Store:
     def settle(self, quiet_ms: int) -> None:
         """Write the rollups of traces that received nothing for ``quiet_ms``."""
         if not self._unsettled:
+            if self._unsaved:
+                self._checkpoint()
             return
         is_quiet = statement("statements/any_quiet")
         if not self._connection.execute(is_quiet, {"quiet_ms": quiet_ms}).fetchall():
@@ -136,9 +145,15 @@ class Store:
                 self._run("settle_traces")
         self._unsettled = bool(self._rows("SELECT 1 FROM open_traces LIMIT 1"))
 
+    def _checkpoint(self) -> None:
+        """Bring what was committed to disk, after so many bytes or so long: until then the journal has it."""
+        if self._unsaved >= _CHECKPOINT_BYTES or time.monotonic() >= self._saved_at + _CHECKPOINT_S:
+            self._connection.execute("CHECKPOINT")
+            self._unsaved, self._saved_at = 0, time.monotonic()
+
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own for one reader."""
-        return self._connection.cursor()
+        return use(self._connection.cursor())
 
     def close(self) -> None:
         """Close the file; what was committed is in it."""
