@@ -1,4 +1,4 @@
-"""Checks of conduct by their number, where no other test makes them: A8, A12, A17, A19."""
+"""Checks of conduct by their number, where no other file makes them."""
 
 import asyncio
 import copy
@@ -7,10 +7,12 @@ import pickle
 import sys
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
+import pytest
 from openai.resources.chat.completions import AsyncCompletions, Completions
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -98,3 +100,99 @@ def test_a19_a_long_stream_is_not_kept_while_content_is_off(
 
     # What grows is the test's own list of pieces sent: a pointer each.
     assert peaks[1] - peaks[0] < 4000 * sys.getsizeof(None) * 4
+
+
+class Hostile(dict[str, Any]):
+    """A message whose every question is answered with an exception."""
+
+    def get(self, *_: Any) -> Any:
+        raise ValueError("no")
+
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+    __repr__ = __bool__ = __len__ = __str__  # pyright: ignore[reportAssignmentType]
+
+
+def deep(levels: int) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for _ in range(levels):
+        nested = {"properties": nested}
+    return nested
+
+
+def recursive() -> list[Any]:
+    messages: list[Any] = []
+    messages.append({"role": "system", "content": messages})
+    return messages
+
+
+HOSTILE: dict[str, Callable[[], dict[str, Any]]] = {
+    "mapping": lambda: {"messages": [Hostile(role="system", content="a")]},
+    "content": lambda: {"messages": [{"role": "system", "content": Hostile()}]},
+    "recursion": lambda: {"messages": recursive()},
+    "depth": lambda: {"tools": [{"type": "function", "function": {"name": "f", "parameters": deep(10_000)}}]},
+    "no JSON": lambda: {"messages": [{"role": "system", "content": object()}]},
+    "numbers": lambda: {"temperature": float("nan"), "n": 10**30, "seed": -(10**30), "max_tokens": "many"},
+    "names": lambda: {"tools": [{"type": 7}, None, 3, {"function": None}], "stop": [None, 3], "model": 7},
+    "surrogates": lambda: {"messages": [{"role": "system", "content": "\ud800"}]},
+}
+
+
+@pytest.mark.parametrize("content", ["no_content", "span_only"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a9_hostile_arguments_are_refused_or_sent_as_without_us(
+    provider: Any,
+    tracer_provider: TracerProvider,
+    completion: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    spans: Any,
+    name: str,
+    content: str,
+) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", content)
+    monkeypatch.delenv("TUPLETRACE_RAISE_ERRORS")
+    provider.answers_json(completion)
+
+    def outcome() -> Any:
+        try:
+            return provider.client().chat.completions.create(**CHAT | HOSTILE[name]()).to_dict()
+        except Exception as error:  # noqa: BLE001 - whichever the client raises
+            return type(error)
+
+    before, sent = outcome(), len(provider.requests)
+    OpenAIInstrumentor().instrument(tracer_provider=tracer_provider)
+    during = outcome()
+    OpenAIInstrumentor().uninstrument()
+
+    assert during == before
+    assert len(provider.requests) == 2 * sent
+    assert len(spans.get_finished_spans()) == 1
+
+
+def test_a19_calls_leave_nothing_behind(
+    provider: Any, instrumented: None, completion: dict[str, Any], chat_chunks: list[Any], spans: Any
+) -> None:
+    client = provider.client()
+
+    def calls(number: int) -> int:
+        for call in range(number):
+            provider.answers.clear()
+            provider.answers_json(completion)
+            messages = [{"role": "system", "content": f"Be brief {call} {'x' * 200}."}]
+            client.chat.completions.create(model="m", messages=messages)
+            provider.answers.clear()
+            provider.answers_stream(chat_chunks)
+            for _ in client.chat.completions.create(**CHAT, stream=True):
+                break
+            spans.clear()
+            provider.requests.clear()
+            provider.sent.clear()
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    calls(300)  # what is remembered, such as the versions of 256 texts, is full
+    before = calls(50)
+    after = calls(400)
+
+    assert after - before < 400
