@@ -43,6 +43,7 @@ FLOW = [
     ["index"],
     ["rebuild"],
     ["listen", "lock", "query", "guard", "body", "sql_endpoint", "grpc_server", "http_server"],
+    ["flight_messages", "flight_catalog", "flight_server"],
     ["serve", "ask", "render", "doctor"],
     ["cohorts", "connection"],
     ["compare", "drift", "__init__"],

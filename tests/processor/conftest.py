@@ -77,6 +77,7 @@ class Processor:
         ready = self.process.stdout.readline()
         assert ready.startswith("tupletrace ready "), self.process.communicate()
         said = dict(word.split("=", 1) for word in ready.split()[2:])
+        self.said = said
         self.grpc, self.http = said["grpc"], said["http"]
         assert said["db"] == str(database)
 

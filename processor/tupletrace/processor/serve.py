@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 import pyarrow as pa
@@ -27,6 +27,9 @@ from tupletrace.processor.store import Store
 from tupletrace.processor.tls import Tls
 from tupletrace.processor.tokens import Access, tokens_file
 
+if TYPE_CHECKING:
+    from tupletrace.processor.flight_server import FlightServer
+
 _MOST_FILES: Final = 65_536
 """One connection is one file; the usual limit of 1,024 is there for programs that call select()."""
 _AWAKE_S: Final = 0.5
@@ -44,6 +47,8 @@ class Settings:
     database: Path
     grpc: tuple[str, int]
     http: tuple[str, int]
+    flight: tuple[str, int] | None = None
+    """Where to answer Arrow Flight SQL, if anywhere."""
     insecure: bool = False
     tls: Tls | None = None
     hosts: tuple[str, ...] = ()
@@ -97,7 +102,7 @@ def _access(settings: Settings) -> Access:
     access = Access(tokens_file(settings.database))
     if settings.tls:
         settings.tls.check()
-    for host, port in (settings.grpc, settings.http):
+    for host, port in filter(None, (settings.grpc, settings.http, settings.flight)):
         if not access.needed and not settings.insecure and not listen.is_loopback(host):
             raise Unprotected(
                 f"{host}:{port} can be reached from other machines and no token is needed: make one with "
@@ -136,18 +141,34 @@ def _run(
         try:
             grpc_server = GrpcServer(receiver, access, GrpcSettings(*settings.grpc, settings.tls), ready)
             lock.announce(http_server.address)
-            said = f"grpc={grpc_server.address} http={http_server.address} db={settings.database}"
+            flight = _flight(answer, access, settings)
+            said = f"grpc={grpc_server.address} http={http_server.address}"
+            said += f" flight={flight.address}" if flight else ""
+            said += f" db={settings.database}"
             print(f"tupletrace ready {said}", flush=True)
             # The kernel may give the signal to a thread of gRPC: Python runs our handler when we wake up.
             while not stopping.wait(_AWAKE_S):
                 pass
             grpc_server.stop()
+            if flight:
+                flight.stop()
         finally:
             queries.stop()
             http_server.stop()
     finally:
         # Everything acknowledged is in the journal; index the rest of it before closing.
         indexer.stop()
+
+
+def _flight(
+    answer: Callable[[str, query.Parameters], pa.Table], access: Access, settings: Settings
+) -> "FlightServer | None":
+    if settings.flight is None:
+        return None
+    # Here: it takes memory that a processor without it has no use for.
+    from tupletrace.processor.flight_server import FlightServer
+
+    return FlightServer(answer, access, *settings.flight, settings.tls)
 
 
 def _indexed(store: Store) -> float:

@@ -16,6 +16,7 @@ def add(commands: Commands) -> None:
     add_db(parser)
     _add(parser, "grpc", "HOST:PORT", "where to receive OTLP/gRPC; port 0: any", "localhost:4317")
     _add(parser, "http", "HOST:PORT", "where to receive OTLP/HTTP and SQL; port 0: any", "localhost:4318")
+    _add(parser, "flight", "HOST:PORT", "answer Arrow Flight SQL there too, for ADBC, JDBC, DBeaver, Grafana")
     _add_access(parser)
     limits = parser.add_argument_group("limits", "SIZE is a number of bytes, or 64M, 1G")
     _add(limits, "max-request", "SIZE", "most of one request, uncompressed (64M)")
@@ -90,6 +91,7 @@ def _run(asked: argparse.Namespace) -> int:
         database=asked.db,
         grpc=_split_address(asked.grpc, "--grpc"),
         http=_split_address(asked.http, "--http"),
+        flight=_split_address(asked.flight, "--flight") if asked.flight else None,
         insecure=asked.insecure,
         tls=tls,
         hosts=_list(asked.allow_host),

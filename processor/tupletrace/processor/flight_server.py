@@ -1,0 +1,190 @@
+"""Arrow Flight SQL, read-only: for ADBC, JDBC, DBeaver and Grafana while the processor runs."""
+
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+from google.protobuf.message import DecodeError
+from pyarrow import flight
+
+from tupletrace.processor import flight_catalog, query
+from tupletrace.processor.flight_messages import packed, unpacked
+from tupletrace.processor.listen import PortInUse
+from tupletrace.processor.refusal import Forbidden, Unauthenticated
+from tupletrace.processor.tls import Tls
+from tupletrace.processor.tokens import READ, Access
+
+Answer = Callable[[str, query.Parameters], pa.Table]
+_MOST_STATEMENTS: Final = 1_000
+"""Prepared and not yet closed; the oldest is forgotten."""
+_ROWS_A_BATCH: Final = 10_000
+
+
+_MiddlewareFactory: Any = flight.ServerMiddlewareFactory
+_ServerBase: Any = flight.FlightServerBase
+
+
+class _Gate(_MiddlewareFactory):
+    """Lets nobody past without a token that may read."""
+
+    def __init__(self, access: Access) -> None:
+        super().__init__()
+        self._access = access
+
+    def start_call(self, info: Any, headers: dict[str, list[str]]) -> None:
+        """Refuse a call; its method is not reached."""
+        said = next((values[0] for key, values in headers.items() if key.lower() == "authorization"), None)
+        try:
+            self._access.check(said, READ)
+        except Unauthenticated as error:
+            raise flight.FlightUnauthenticatedError(str(error)) from None
+        except Forbidden as error:
+            raise flight.FlightUnauthorizedError(str(error)) from None
+
+
+class _Server(_ServerBase):
+    def __init__(self, answer: Answer, location: str, **options: Any) -> None:
+        super().__init__(location, **options)
+        self._answer = answer
+        self._statements: OrderedDict[bytes, tuple[str, list[Any]]] = OrderedDict()
+        self._changing = threading.Lock()
+
+    def get_flight_info(self, context: Any, descriptor: Any) -> Any:
+        """Say where the answer to a command is to be had: here, with the command as its ticket."""
+        name, command = _known(descriptor.command)
+        if _is_statement(name):
+            schema = self._schema(*self._asked(name, command))
+        else:
+            schema = self._told(name, command).schema
+        return flight.FlightInfo(schema, descriptor, [flight.FlightEndpoint(descriptor.command, [])], -1, -1)
+
+    def get_schema(self, context: Any, descriptor: Any) -> Any:
+        """Return the columns of the answer to a command."""
+        return flight.SchemaResult(self.get_flight_info(context, descriptor).schema)
+
+    def do_get(self, context: Any, ticket: Any) -> Any:
+        """Return the answer to a command."""
+        name, command = _known(ticket.ticket)
+        if not _is_statement(name):
+            return flight.RecordBatchStream(self._told(name, command))
+        table = self._run(*self._asked(name, command))
+        return flight.GeneratorStream(table.schema, iter(table.to_batches(_ROWS_A_BATCH)))
+
+    def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
+        """Bind a prepared statement's parameters; nothing else can be put."""
+        name, command = _known(descriptor.command)
+        if name != "CommandPreparedStatementQuery":
+            raise flight.FlightServerError("this database can only be read")
+        rows = reader.read_all().to_pylist()
+        with self._changing:
+            sql, _ = self._statement(command.prepared_statement_handle)
+            bound = list(rows[0].values()) if rows else []
+            self._statements[command.prepared_statement_handle] = (sql, bound)
+
+    def do_action(self, context: Any, action: Any) -> Iterator[Any]:
+        """Prepare a statement, or forget one."""
+        name, command = _known(action.body.to_pybytes())
+        if name == "ActionCreatePreparedStatementRequest":
+            handle = uuid.uuid4().bytes
+            with self._changing:
+                self._statements[handle] = (command.query, [])
+                if len(self._statements) > _MOST_STATEMENTS:
+                    self._statements.popitem(last=False)
+            yield flight.Result(
+                packed(
+                    "ActionCreatePreparedStatementResult",
+                    prepared_statement_handle=handle,
+                    dataset_schema=self._prepared(command.query).serialize().to_pybytes(),
+                )
+            )
+        elif name == "ActionClosePreparedStatementRequest":
+            with self._changing:
+                self._statements.pop(command.prepared_statement_handle, None)
+
+    def list_actions(self, context: Any) -> list[tuple[str, str]]:
+        """Return the actions that ``do_action`` knows."""
+        return [
+            ("CreatePreparedStatement", "Keep a query, to run it with parameters."),
+            ("ClosePreparedStatement", "Forget a query."),
+        ]
+
+    def _told(self, name: str, command: Any) -> pa.Table:
+        return flight_catalog.answer(name, command, self._run)
+
+    def _asked(self, name: str, command: Any) -> tuple[str, list[Any]]:
+        if name == "CommandStatementQuery":
+            return command.query, []
+        return self._statement(command.prepared_statement_handle)
+
+    def _statement(self, handle: bytes) -> tuple[str, list[Any]]:
+        try:
+            return self._statements[handle]
+        except KeyError:
+            raise flight.FlightServerError("this prepared statement is closed") from None
+
+    def _schema(self, sql: str, bound: list[Any]) -> pa.Schema:
+        try:
+            return self._answer(f"SELECT * FROM ({sql.rstrip().rstrip(';')}) LIMIT 0", bound).schema
+        except (query.SqlRefused, query.SqlFailed):
+            # A query that cannot stand in another, or one that is wrong and says why.
+            return self._run(sql, bound).schema
+
+    def _prepared(self, sql: str) -> pa.Schema:
+        try:
+            return self._schema(sql, [])
+        except flight.FlightError:
+            # Only its parameters, which come later, can tell; or it is wrong, and running it says so.
+            return pa.schema([])
+
+    def _run(self, sql: str, parameters: query.Parameters = None) -> pa.Table:
+        try:
+            return self._answer(sql, parameters)
+        except query.SqlRefused as error:
+            raise flight.FlightUnauthorizedError(str(error)) from None
+        except query.SqlFailed as error:
+            raise flight.FlightServerError(str(error)) from None
+
+
+class FlightServer:
+    """A running Flight SQL server; ``address`` is where it really listens."""
+
+    def __init__(self, answer: Answer, access: Access, host: str, port: int, tls: Tls | None = None) -> None:
+        """Listen and serve.
+
+        Raises:
+            PortInUse: somebody else listens there, or the address is not this machine's.
+        """
+        options: dict[str, Any] = {"middleware": {"gate": _Gate(access)}}
+        scheme = "grpc+tcp"
+        if tls:
+            scheme = "grpc+tls"
+            options["tls_certificates"] = [(tls.certificate.read_bytes(), tls.key.read_bytes())]
+            if tls.client_ca:
+                options |= {"verify_client": True, "root_certificates": tls.client_ca.read_bytes()}
+        try:
+            self._server = _Server(answer, f"{scheme}://{host}:{port}", **options)
+        except (pa.ArrowException, OSError) as error:
+            said = str(error).partition("\n")[0]
+            raise PortInUse(f"cannot listen on {host}:{port} (Flight SQL): {said}") from None
+        self.address = f"{host}:{self._server.port}"
+        self._thread = threading.Thread(target=self._server.wait, name="tupletrace-flight", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let calls under way finish and take no more."""
+        self._server.shutdown()
+        self._thread.join()
+
+
+def _known(command: bytes) -> tuple[str, Any]:
+    try:
+        return unpacked(command)
+    except (KeyError, DecodeError):
+        raise flight.FlightServerError("this is no Flight SQL command of a database that is read") from None
+
+
+def _is_statement(name: str) -> bool:
+    return name in ("CommandStatementQuery", "CommandPreparedStatementQuery")

@@ -1,0 +1,141 @@
+"""Arrow Flight SQL through the driver that everybody uses, ADBC's, against a running processor."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import adbc_driver_flightsql
+import adbc_driver_manager
+import pyarrow as pa
+import pytest
+from adbc_driver_flightsql import dbapi
+
+BEARER = adbc_driver_flightsql.DatabaseOptions.AUTHORIZATION_HEADER.value
+
+
+@pytest.fixture(scope="module")
+def processor(start_processor: Callable[..., Any], otlp: Any, until: Any) -> Iterator[Any]:
+    """A processor with two traces that answers Flight SQL."""
+    running = start_processor(TUPLETRACE_FLIGHT="127.0.0.1:0")
+    for trace in (1, 2):
+        running.post_traces(otlp.request(otlp.span(trace, 1, name="ask"), otlp.call(trace, 2, 1)))
+    until(lambda: running.sql("SELECT count(*) AS n FROM traces WHERE complete") == [{"n": 2}])
+    yield running
+    assert "Traceback" not in running.stop()
+
+
+@pytest.fixture
+def connection(processor: Any) -> Iterator[Any]:
+    """A connection to it."""
+    with dbapi.connect(f"grpc+tcp://{processor.said['flight']}", autocommit=True) as made:
+        yield made
+
+
+def rows(connection: Any, *asked: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(*asked)
+        return cursor.fetchall()
+
+
+def test_queries_are_answered_in_arrow(connection: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT trace_id, cost_usd, start_time FROM traces ORDER BY 1")
+        table = cursor.fetch_arrow_table()
+    assert table.num_rows == 2
+    assert table.schema.field("cost_usd").type == pa.decimal128(24, 12)
+    assert table.schema.field("start_time").type == pa.timestamp("us", "UTC")
+
+
+def test_parameters_are_bound(connection: Any) -> None:
+    assert rows(connection, "SELECT count(*) FROM spans WHERE name = ? AND trace_id <> ?", ("ask", "x")) == [
+        (2,)
+    ]
+
+
+@pytest.mark.parametrize(
+    "sql", ["DESCRIBE traces", "FROM tuple_coverage -- all", "SELECT 1;", "FROM rollbacks()"]
+)
+def test_every_form_of_query_is_answered(connection: Any, sql: str) -> None:
+    rows(connection, sql)
+
+
+def test_large_answers_come_in_parts_and_many_at_once(connection: Any) -> None:
+    asked = "SELECT i, 'text' || i AS t FROM range(100000) AS r(i)"
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: len(rows(connection, asked)), range(8)))
+    assert answers == [100_000] * 8
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP TABLE spans",
+        "SELECT 1; DROP TABLE spans",
+        "SELECT 1) LIMIT 0; DROP TABLE spans; SELECT * FROM (SELECT 1",
+        "WITH x AS (DELETE FROM spans RETURNING 1) SELECT * FROM x",
+        "COPY spans TO '/tmp/x'",
+        "FROM read_csv('/etc/passwd')",
+        "SET memory_limit = '1GB'",
+    ],
+)
+def test_nothing_can_be_written_or_read_beside_the_tables(connection: Any, sql: str) -> None:
+    with pytest.raises(adbc_driver_manager.Error):
+        rows(connection, sql)
+    assert rows(connection, "SELECT count(*) FROM spans") == [(4,)]
+
+
+def test_what_is_wrong_with_a_query_is_said(connection: Any) -> None:
+    with pytest.raises(adbc_driver_manager.Error, match='"nonsense"'):
+        rows(connection, "SELECT nonsense FROM spans")
+
+
+def test_rows_cannot_be_ingested(connection: Any) -> None:
+    with connection.cursor() as cursor, pytest.raises(adbc_driver_manager.Error):
+        cursor.adbc_ingest("mine", pa.table({"a": [1]}))
+
+
+def test_clients_find_catalogs_schemas_tables_and_columns(connection: Any) -> None:
+    """The calls that DBeaver makes before it shows a tree."""
+    assert connection.adbc_get_info()["vendor_name"] == "tupletrace"
+    assert connection.adbc_get_table_types() == ["TABLE", "VIEW"]
+    (catalog,) = connection.adbc_get_objects(depth="all").read_all().to_pylist()
+    (schema,) = catalog["catalog_db_schemas"]
+    tables = {table["table_name"]: table for table in schema["db_schema_tables"]}
+    assert {"spans", "evaluations", "traces", "llm_calls", "tuple_coverage"} <= set(tables)
+    columns = [column["column_name"] for column in tables["trace_costs"]["table_columns"]]
+    assert columns[:2] == ["trace_id", "route"]
+    only = connection.adbc_get_objects(depth="tables", table_name_filter="trace_c%")
+    (catalog,) = only.read_all().to_pylist()
+    (schema,) = catalog["catalog_db_schemas"]
+    assert [table["table_name"] for table in schema["db_schema_tables"]] == ["trace_costs"]
+    assert "route" in connection.adbc_get_table_schema("traces").names
+
+
+def test_a_token_is_asked_for_where_there_are_any(
+    start_processor: Callable[..., Any], tupletrace: Callable[..., Any], tmp_path: Any
+) -> None:
+    file = tmp_path / "x.duckdb"
+    made = {
+        scope: tupletrace("tokens", "add", scope, "--scope", scope, "--db", file).stdout.split()[-1]
+        for scope in ("read", "ingest")
+    }
+    running = start_processor(tmp_path / "x.duckdb", TUPLETRACE_FLIGHT="127.0.0.1:0")
+    url = f"grpc+tcp://{running.said['flight']}"
+    with dbapi.connect(url, db_kwargs={BEARER: f"Bearer {made['read']}"}, autocommit=True) as allowed:
+        assert rows(allowed, "SELECT count(*) FROM spans") == [(0,)]
+    for said in ({}, {BEARER: "Bearer tt_wrong"}, {BEARER: f"Bearer {made['ingest']}"}):
+        with (
+            dbapi.connect(url, db_kwargs=said, autocommit=True) as refused,
+            pytest.raises(adbc_driver_manager.Error, match="token"),
+        ):
+            rows(refused, "SELECT 1")
+
+
+def test_a_port_in_use_is_said(processor: Any, tmp_path: Any, tupletrace: Callable[..., Any]) -> None:
+    done: subprocess.CompletedProcess[str] = tupletrace(
+        *("serve", "--db", tmp_path / "x.duckdb", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"),
+        *("--flight", processor.said["flight"]),
+    )
+    assert done.returncode == 2
+    assert f"cannot listen on {processor.said['flight']} (Flight SQL)" in done.stderr
