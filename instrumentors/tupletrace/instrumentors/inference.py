@@ -191,7 +191,7 @@ class _Inference(InferenceInvocation):
             attributes |= self._content()
         self.span.set_attributes(attributes | self.attributes)
         self._record_client_metrics()
-        event = self._maybe_create_event()
+        event = self._maybe_create_event() if self._emit_event else None
         if self.should_capture_content:
             self._call_completion_hook(
                 inputs=self.input_messages,

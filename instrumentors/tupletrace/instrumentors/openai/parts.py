@@ -6,7 +6,7 @@ from typing import Any, Final
 from opentelemetry.util.genai.types import MessagePart, ReasoningPart, TextPart, ToolCallRequestPart
 from opentelemetry.util.genai.utils import object_to_any_value
 
-from tupletrace.instrumentors.openai.fields import field, items, text
+from tupletrace.instrumentors.openai.fields import field, items, known, text
 from tupletrace.instrumentors.openai.media import media_part
 
 _REASONING: Final = ("reasoning_content", "reasoning")
@@ -16,14 +16,14 @@ _SAID: Final = ("text", "refusal", "transcript")
 
 def message_parts(message: Any) -> list[MessagePart]:
     """Return the parts of a chat message, sent or answered."""
-    thoughts = next((found for name in _REASONING if (found := text(field(message, name)))), None)
+    said = known(message)
+    thoughts = next((found for name in _REASONING if (found := text(said.get(name)))), None)
     parts: list[MessagePart] = [ReasoningPart(thoughts)] if thoughts else []
-    parts += content_parts(field(message, "content"))
-    parts += content_parts(field(message, "refusal"))
-    parts += content_parts(field(message, "audio", "transcript"))
-    parts += content_parts(field(message, "images"))
-    parts += [_tool_call(call) for call in items(field(message, "tool_calls"))]
-    legacy = field(message, "function_call")
+    spoken = field(said.get("audio"), "transcript")
+    for content in (said.get("content"), said.get("refusal"), spoken, said.get("images")):
+        parts += content_parts(content)
+    parts += [_tool_call(call) for call in items(said.get("tool_calls"))]
+    legacy = said.get("function_call")
     if legacy is not None:
         parts.append(_tool_call({"function": legacy}))
     return parts

@@ -48,16 +48,17 @@ def set_usage(invocation: InferenceInvocation, usage: Any) -> None:
     invocation.input_tokens = _first(said, _INPUT)
     invocation.output_tokens = _first(said, _OUTPUT)
     # Attributes, not the invocation's fields: those drop a reported zero.
-    for place, wanted in _DETAILS.items():
-        if said.get(place) is not None:
-            _set_details(invocation.attributes, known(said[place]), wanted)
-    _set_details(invocation.attributes, said, _UNDETAILED)
+    attributes = invocation.attributes
+    for place in said:
+        if (wanted := _DETAILS.get(place)) is not None and said[place] is not None:
+            _set_details(attributes, known(said[place]), wanted)
+    _set_details(attributes, said, _UNDETAILED)
 
 
 def _set_details(attributes: dict[str, Any], said: Mapping[str, Any], wanted: Mapping[str, str]) -> None:
     for name in said:
-        if name in wanted and wanted[name] not in attributes and (tokens := count(said[name])) is not None:
-            attributes[wanted[name]] = tokens
+        if (attribute := wanted.get(name)) is not None and (tokens := count(said[name])) is not None:
+            attributes.setdefault(attribute, tokens)
 
 
 def _first(said: Mapping[str, Any], wanted: tuple[str, ...]) -> int | None:
