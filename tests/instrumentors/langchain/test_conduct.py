@@ -425,3 +425,45 @@ def test_an_error_of_ours_does_not_reach_the_user(
     assert len(trace.all("chat")) == 2
     assert [record.name for record in caplog.records] == ["tupletrace"] * len(caplog.records) != []
     caplog.clear()
+
+
+class Sealed:
+    """An object of the user's that notes whenever its own code runs."""
+
+    def __init__(self, seen: list[str]) -> None:
+        object.__setattr__(self, "_seen", seen)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name not in ("__class__", "_seen"):
+            object.__getattribute__(self, "_seen").append(name)
+        return object.__getattribute__(self, name)
+
+    def __repr__(self) -> str:
+        object.__getattribute__(self, "_seen").append("repr")
+        return "sealed"
+
+    __str__ = __repr__
+
+
+def test_code_of_the_users_objects_does_not_run_though_content_is_captured(
+    trace: Any, instrumentor: Any, tracer_provider: TracerProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @tool
+    def passing(given: Any) -> Any:
+        """Pass on what it is given."""
+        return given
+
+    def run() -> list[str]:
+        seen: list[str] = []
+        sealed = Sealed(seen)
+        (RunnableLambda(lambda one: one) | RunnableLambda(lambda one: [one])).invoke(sealed)
+        passing.invoke({"given": sealed})
+        return seen
+
+    instrumentor.uninstrument()
+    before = run()
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
+    instrumentor.instrument(tracer_provider=tracer_provider)
+
+    assert run() == before
+    assert "<Sealed>" in trace.facts("execute_tool passing")["gen_ai.tool.call.result"]

@@ -1,7 +1,8 @@
 """LangChain messages as util-genai's: roles and static texts always, parts only when content is captured."""
 
+import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from opentelemetry.util.genai.types import (
@@ -24,6 +25,12 @@ _ROLES: Final = {
     "ToolMessageChunk": "tool",
     "function": "tool",
 }
+
+
+_BASE: Final = "langchain_core.messages.base"
+_PROMPT_VALUES: Final = "langchain_core.prompt_values"
+_PLAIN: Final = frozenset({"bson.objectid", "datetime", "decimal", "pathlib", "uuid"})
+"""Modules whose objects are their text."""
 
 
 def role_of(message: Any) -> str:
@@ -60,15 +67,20 @@ def output_messages(messages: Iterable[Any]) -> list[OutputMessage]:
     return [OutputMessage(role_of(message), _parts(message), name=message.name) for message in messages]
 
 
+def is_message(value: Any) -> bool:
+    """Say whether a value is a message of LangChain's, without asking it anything."""
+    return any(kind.__module__ == _BASE and kind.__name__ == "BaseMessage" for kind in type(value).__mro__)
+
+
 def messages_in(value: Any) -> list[Any] | None:
     """Return the messages of a graph's state, a prompt value or a list; None if it is something else."""
     if isinstance(value, Mapping):
         value = value.get("messages")
-    elif hasattr(value, "to_messages"):
+    elif any(kind.__module__ == _PROMPT_VALUES for kind in type(value).__mro__):
         value = value.to_messages()
-    elif hasattr(value, "additional_kwargs"):
+    elif is_message(value):
         value = [value]
-    if isinstance(value, Sequence) and all(hasattr(item, "additional_kwargs") for item in value):
+    if isinstance(value, (list, tuple)) and all(map(is_message, value)):
         return list(value)
     return None
 
@@ -91,7 +103,19 @@ def any_output(value: Any) -> list[OutputMessage]:
 
 def as_text(value: Any) -> str:
     """Return a string as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold of an object, none of whose own code runs."""
+    kind = type(value)
+    if kind.__module__ in _PLAIN:
+        return str(value)
+    if is_message(value):
+        return {"role": role_of(value), "content": value.content}
+    if kind.__dictoffset__ and (dataclasses.is_dataclass(kind) or "__pydantic_fields__" in vars(kind)):
+        return object.__getattribute__(value, "__dict__")
+    return list(value) if kind in (set, frozenset) else f"<{kind.__qualname__}>"
 
 
 def _parts(message: Any) -> list[MessagePart]:

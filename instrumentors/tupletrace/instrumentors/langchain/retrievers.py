@@ -23,6 +23,7 @@ _INNER: Final = ("base_retriever", "retriever", "retrievers")
 _STORES: Final = ("vectorstore", "vector_store")
 _RERANKERS: Final = ("base_compressor", "compressor", "reranker", "model", "model_name", "top_n")
 _NOT_SETTINGS: Final = frozenset({"name", "tags", "metadata", "search_type"})
+_LIMITS: Final = ("k", "top_n", "limit", "max_results")
 _SECRETS: Final = ("key", "token", "secret", "password")
 _IDS: Final = ("id", "_id", "doc_id", "document_id", "chunk_id", "uuid")
 _SCORES: Final = ("relevance_score", "score", "_score", "similarity", "similarity_score")
@@ -74,6 +75,10 @@ def configuration(retriever: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         search = {**(getattr(retriever, "search_kwargs", None) or {}), **given}
         search_type = getattr(retriever, "search_type", None)
         found |= _search(store, getattr(search_type, "value", search_type), search)
+    # What a retriever limits itself holds for what it gets of its store, too.
+    limits = (given.get(name, found.get(name)) for name in _LIMITS)
+    if (own := next((limit for limit in limits if isinstance(limit, int)), None)) is not None:
+        found["top_k"] = own
     if inner := dict(_inner(retriever)):
         found["retrievers"] = inner
     if reranker := _reranker(retriever):

@@ -17,7 +17,7 @@ from opentelemetry.util.genai.invocation import (
 from tupletrace.instrumentors.feeding import narrowed, write_sources
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.langchain import graphs, models, prompts, retrievers
-from tupletrace.instrumentors.langchain.messages import any_input, any_output, as_text, text_of
+from tupletrace.instrumentors.langchain.messages import any_input, any_output, as_text, is_message, text_of
 from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.runs import Run, calling, label_below, new_run
 from tupletrace.instrumentors.langchain.scope import Scope, waiting
@@ -221,10 +221,11 @@ def _answered(invocation: InferenceInvocation, asked_by: Run | None, response: A
 
 
 def _returned(invocation: ToolInvocation, output: Any) -> Error | None:
+    message = output if is_message(output) else None
     if invocation.should_capture_content:
-        invocation.tool_result = as_text(getattr(output, "content", output))
+        invocation.tool_result = as_text(output if message is None else message.content)
     # `handle_tool_error` turned the exception into an answer for the model.
-    told = getattr(output, "status", None) == "error"
+    told = message is not None and getattr(message, "status", None) == "error"
     return Error(message=None, type="tool_error") if told else None
 
 

@@ -133,4 +133,5 @@ def _schema_text(schema: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    # An object is known by its class: its text may be its address in memory.
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=lambda one: type(one).__qualname__)
