@@ -23,11 +23,8 @@ TESTS = "pip install uv && uv run pytest"
 INSTALLS = ("pip install tupletrace", "pip install 'tupletrace[processor]'")
 APPLICATION = ("opentelemetry-instrument python app.py", "tupletrace doctor")
 SERVE = "tupletrace serve"
-ASKS = [
-    line
-    for line in COMMANDS
-    if line.startswith(("tupletrace coverage", "tupletrace costs", "tupletrace sql"))
-]
+_ASKING = ("coverage", "costs", "sql", "tuples", "audit", "rollbacks")
+ASKS = [line for line in COMMANDS if line.startswith(tuple(f"tupletrace {one}" for one in _ASKING))]
 
 
 def test_this_module_knows_every_command_of_the_readme() -> None:
