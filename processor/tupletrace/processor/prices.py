@@ -3,15 +3,18 @@
 A model is looked up once per (provider, model, service tier), never per span.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from importlib.metadata import version
-from typing import Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import pyarrow as pa
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices, TimeOfDateConstraint
+
+if TYPE_CHECKING:
+    from tupletrace.processor.own_prices import Own
 
 T = TypeVar("T")
 SOURCE: Final = f"genai-prices {version('genai-prices')}"
@@ -40,6 +43,16 @@ SCHEMA: Final = pa.schema(
         "output_usd": _USD,
         "reasoning_usd": _USD,
         "request_usd": _USD,
+        "cache_write_1h_usd": _USD,
+        "audio_input_usd": _USD,
+        "audio_cache_read_usd": _USD,
+        "image_input_usd": _USD,
+        "audio_output_usd": _USD,
+        "image_output_usd": _USD,
+        "second_usd": _USD,
+        "image_usd": _USD,
+        "route": pa.string(),
+        "other_routes": pa.string(),
         "above_input_tokens": pa.int64(),
         "up_to_input_tokens": pa.int64(),
         "valid_from": pa.timestamp("us", "UTC"),
@@ -59,13 +72,52 @@ class Model(NamedTuple):
     service_tier: str | None
 
 
-def price_rows(models: Iterable[Model]) -> pa.Table:
-    """Return the rows of ``price_book`` for these models; an unknown model gets one row without prices."""
+def price_rows(models: Iterable[Model], own: "Sequence[Own]" = ()) -> pa.Table:
+    """Return the rows of ``price_book`` for these models; an unknown model gets one row without prices.
+
+    The user's own prices come before those of ``genai-prices``, the first of them before the others.
+    """
     rows: list[dict[str, object]] = []
     for key in models:
-        found = list(_dated(key)) or [{}]
-        rows.extend(key._asdict() | {"source": SOURCE} | row for row in found)
+        mine = [one for one in own if one.fits(key)]
+        found = list(_among(mine, list(_dated(key)))) if mine else list(_dated(key))
+        rows.extend(key._asdict() | {"source": SOURCE} | row for row in found or [{}])
     return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def _among(own: "list[Own]", book: list[dict[str, object]]) -> Iterator[dict[str, object]]:
+    """Yield rows of which one alone is valid at any time on any route."""
+    ends = {end for one in [*own, *map(_Period.of, book)] for end in (one.valid_from, one.valid_to) if end}
+    for begin, end in _pairs([None, *sorted(ends)]):
+        period = {"valid_from": begin, "valid_to": end}
+        taken: list[str] = []
+        for one in own:
+            if _covers(one, begin, end):
+                others = {"other_routes": "|".join(taken) or None}
+                yield from (
+                    row | period | others | {"source": one.source, "route": one.route} for row in one.rows
+                )
+                if one.route is None:
+                    break
+                taken.append(one.route)
+        else:
+            for row in book:
+                if _covers(_Period.of(row), begin, end):
+                    yield row | period | {"other_routes": "|".join(taken) or None}
+
+
+class _Period(NamedTuple):
+    valid_from: datetime | None
+    valid_to: datetime | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "_Period":
+        return cls(row.get("valid_from"), row.get("valid_to"))
+
+
+def _covers(period: "_Period | Own", begin: datetime | None, end: datetime | None) -> bool:
+    started = period.valid_from is None or (begin is not None and begin >= period.valid_from)
+    return started and (period.valid_to is None or (end is not None and end <= period.valid_to))
 
 
 def _dated(key: Model) -> Iterator[dict[str, object]]:
@@ -76,7 +128,11 @@ def _dated(key: Model) -> Iterator[dict[str, object]]:
         return
     # As genai-prices does it: another provider's model, offered by this one, has no service tiers.
     own = any(model is one for one in provider.models)
-    yield from _periods(model, {"service_tier": key.service_tier} if key.service_tier and own else None)
+    yield from _periods(model, _context(key.service_tier) if key.service_tier and own else None)
+
+
+def _context(tier: str) -> dict[str, str]:
+    return {"service_tier": tier, "processing": "batch"} if tier == "batch" else {"service_tier": tier}
 
 
 def _periods(model: ModelInfo, context: dict[str, str] | None) -> Iterator[dict[str, object]]:
@@ -118,14 +174,22 @@ def _tiers(price: ModelPrice) -> Iterator[dict[str, object]]:
     for above, up_to in _pairs([None, *starts]):
         input_usd = _at(price.input_mtok, above, _PER_MILLION)
         output_usd = _at(price.output_mtok, above, _PER_MILLION)
+        cache_read_usd = _at(price.cache_read_mtok, above, _PER_MILLION, input_usd)
+        cache_write_usd = _at(price.cache_write_mtok, above, _PER_MILLION, input_usd)
         yield {
             "input_usd": input_usd,
             # A kind of token without a price of its own is billed as the kind that it is part of.
-            "cache_read_usd": _at(price.cache_read_mtok, above, _PER_MILLION, input_usd),
-            "cache_write_usd": _at(price.cache_write_mtok, above, _PER_MILLION, input_usd),
+            "cache_read_usd": cache_read_usd,
+            "cache_write_usd": cache_write_usd,
             "output_usd": output_usd,
             "reasoning_usd": _at(price.output_reasoning_mtok, above, _PER_MILLION, output_usd),
             "request_usd": _at(price.requests_kcount, above, _PER_THOUSAND),
+            "cache_write_1h_usd": _at(price.cache_write_1h_mtok, above, _PER_MILLION, cache_write_usd),
+            "audio_input_usd": _at(price.input_audio_mtok, above, _PER_MILLION, input_usd),
+            "audio_cache_read_usd": _at(price.cache_audio_read_mtok, above, _PER_MILLION, cache_read_usd),
+            "image_input_usd": _at(price.input_image_mtok, above, _PER_MILLION, input_usd),
+            "audio_output_usd": _at(price.output_audio_mtok, above, _PER_MILLION, output_usd),
+            "image_output_usd": _at(price.output_image_mtok, above, _PER_MILLION, output_usd),
             "above_input_tokens": above,
             "up_to_input_tokens": up_to,
         }

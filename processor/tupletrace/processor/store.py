@@ -1,5 +1,6 @@
 """The DuckDB file: an index of the journal, made by the SQL files beside this module."""
 
+import hashlib
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor import failpoint, prices, telling
+from tupletrace.processor import failpoint, own_prices, prices, telling
 from tupletrace.processor.database import connect, needs_reconnect, reconnect, statement, transaction, use
 from tupletrace.processor.seen import Hashes, SeenTraces
 
@@ -177,23 +178,31 @@ class Store:
         for one in [one for one in known if one.service_tier is None]:
             met |= {prices.Model(one.provider_name, one.model, tier) for tier in tiers}
         met -= self._priced
-        _add_prices(connection, met)
+        self._add_prices(met)
         return met
 
     def _refresh_prices(self) -> None:
         """Look every model up again when another version of the prices is installed."""
         known = {
-            prices.Model(*row): source
-            for *row, source in self._rows(
-                "SELECT DISTINCT provider_name, model, service_tier, source FROM price_book"
-            )
+            prices.Model(*row)
+            for row in self._rows("SELECT DISTINCT provider_name, model, service_tier FROM price_book")
         }
         self._priced = set(known)
-        if set(known.values()) <= {prices.SOURCE}:
+        self._own, fingerprint = own_prices.read()
+        used = int(hashlib.sha256(f"{prices.SOURCE} {fingerprint}".encode()).hexdigest()[:15], 16)
+        if self._rows(f"SELECT 1 FROM meta WHERE key = 'prices' AND value = {used}"):
             return
         with transaction(self._connection) as connection:
             connection.execute("DELETE FROM price_book")
-            _add_prices(connection, set(known))
+            self._add_prices(set(known))
+            connection.execute("DELETE FROM meta WHERE key = 'prices'")
+            connection.execute("INSERT INTO meta VALUES ('prices', ?)", [used])
+
+    def _add_prices(self, models: set[prices.Model]) -> None:
+        if models:
+            self._connection.register("price_rows", prices.price_rows(sorted(models, key=str), self._own))
+            self._connection.execute("INSERT INTO price_book BY NAME SELECT * FROM price_rows")
+            self._connection.unregister("price_rows")
 
     @contextmanager
     def _registered(self, batch: pa.Table) -> Generator[None]:
@@ -217,10 +226,3 @@ class Store:
 def _event_names(batch: pa.Table) -> set[str]:
     events = pc.list_flatten(batch.column("events"))
     return set(pc.unique(pc.struct_field(events, "name")).to_pylist())
-
-
-def _add_prices(connection: duckdb.DuckDBPyConnection, models: set[prices.Model]) -> None:
-    if models:
-        connection.register("price_rows", prices.price_rows(sorted(models, key=str)))
-        connection.execute("INSERT INTO price_book BY NAME SELECT * FROM price_rows")
-        connection.unregister("price_rows")

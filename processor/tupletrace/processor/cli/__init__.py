@@ -12,6 +12,7 @@ from tupletrace.processor.cli import (
     coverage,
     demo,
     doctor,
+    prices,
     questions,
     rebuild,
     serve,
@@ -22,7 +23,20 @@ from tupletrace.processor.cli import (
 )
 from tupletrace.processor.cli.options import UsageError
 
-_COMMANDS: Final = (serve, sql, coverage, costs, questions, sides, trace, tokens, rebuild, doctor, demo)
+_COMMANDS: Final = (
+    serve,
+    sql,
+    coverage,
+    costs,
+    prices,
+    questions,
+    sides,
+    trace,
+    tokens,
+    rebuild,
+    doctor,
+    demo,
+)
 """In the order of ``--help``; each has ``add(commands)``, which names ``run`` (and ``extra``) as defaults."""
 _USAGE_ERROR: Final = 2
 

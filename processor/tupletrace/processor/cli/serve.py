@@ -17,6 +17,7 @@ def add(commands: Commands) -> None:
     _add(parser, "grpc", "HOST:PORT", "where to receive OTLP/gRPC; port 0: any", "localhost:4317")
     _add(parser, "http", "HOST:PORT", "where to receive OTLP/HTTP and SQL; port 0: any", "localhost:4318")
     _add(parser, "flight", "HOST:PORT", "answer Arrow Flight SQL there too, for ADBC, JDBC, DBeaver, Grafana")
+    _add(parser, "prices", "FILE", "your own prices (TOML); see `tupletrace prices`", None)
     _add_access(parser)
     limits = parser.add_argument_group("limits", "SIZE is a number of bytes, or 64M, 1G")
     _add(limits, "max-request", "SIZE", "most of one request, uncompressed (64M)")
@@ -78,6 +79,8 @@ def _run(asked: argparse.Namespace) -> int:
     from tupletrace.processor.tls import Tls, TlsUnusable
     from tupletrace.processor.tokens import TokensUnreadable
 
+    if asked.prices:
+        os.environ["TUPLETRACE_PRICES"] = asked.prices
     if bool(asked.tls_cert) != bool(asked.tls_key) or (asked.tls_client_ca and not asked.tls_cert):
         raise UsageError("--tls-cert and --tls-key go together, --tls-client-ca goes with both")
     client_ca = path(asked.tls_client_ca) if asked.tls_client_ca else None

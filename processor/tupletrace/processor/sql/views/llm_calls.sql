@@ -14,6 +14,15 @@ priced AS (
         price.output_usd,
         price.reasoning_usd,
         price.request_usd,
+        price.cache_write_1h_usd,
+        price.audio_input_usd,
+        price.audio_cache_read_usd,
+        price.image_input_usd,
+        price.audio_output_usd,
+        price.image_output_usd,
+        price.second_usd,
+        price.image_usd,
+        coalesce(price.input_usd, price.output_usd) IS NULL AS free_of_tokens,
         price.source AS price_source,
         price.valid_from AS price_valid_from
     FROM calls
@@ -21,7 +30,9 @@ priced AS (
         ON coalesce(price.provider_name, '') = coalesce(calls.provider_name, '')
         AND price.model = coalesce(calls.response_model, calls.request_model)
         AND coalesce(price.service_tier, '') = coalesce(calls.service_tier, '')
-        AND coalesce(price.input_usd, price.output_usd, price.request_usd) IS NOT NULL
+        AND coalesce(price.input_usd, price.output_usd, price.request_usd, price.second_usd, price.image_usd) IS NOT NULL
+        AND (price.route IS NULL OR regexp_full_match(calls.route, price.route))
+        AND (price.other_routes IS NULL OR NOT coalesce(regexp_full_match(calls.route, price.other_routes), FALSE))
         AND (price.valid_from IS NULL OR calls.start_time >= price.valid_from)
         AND (price.valid_to IS NULL OR calls.start_time < price.valid_to)
         AND (price.daily_from IS NULL OR CAST(calls.start_time AT TIME ZONE 'UTC' AS TIME) >= price.daily_from)
@@ -33,24 +44,43 @@ costed AS (
     SELECT
         priced.*,
         token_cost(input_uncached_tokens, input_usd)
-            + token_cost(cache_read_tokens, cache_read_usd)
-            + token_cost(cache_write_tokens, cache_write_usd)
-            + token_cost(output_tokens - coalesce(reasoning_tokens, 0), output_usd)
+            + token_cost(cache_read_tokens - coalesce(audio_cache_read_tokens, 0), cache_read_usd)
+            + token_cost(audio_cache_read_tokens, audio_cache_read_usd)
+            + token_cost(cache_write_tokens - coalesce(cache_write_1h_tokens, 0), cache_write_usd)
+            + token_cost(cache_write_1h_tokens, cache_write_1h_usd)
+            + token_cost(audio_input_tokens, audio_input_usd)
+            + token_cost(image_input_tokens, image_input_usd)
+            + token_cost(output_text_tokens, output_usd)
             + token_cost(reasoning_tokens, reasoning_usd)
-            + coalesce(request_usd, 0) AS cost,
+            + token_cost(audio_output_tokens, audio_output_usd)
+            + token_cost(image_output_tokens, image_output_usd)
+            + coalesce(request_usd, 0)
+            + token_cost(images, image_usd)
+            + coalesce(CAST(CAST(duration_ns AS DOUBLE) / 1000000000 * second_usd AS DECIMAL(24, 12)), 0) AS cost,
+        -- What cached tokens would have cost as others, less what they did.
+        token_cost(cache_read_tokens, input_usd) - token_cost(cache_read_tokens, cache_read_usd)
+            + token_cost(cache_write_tokens, input_usd)
+            - token_cost(cache_write_tokens - coalesce(cache_write_1h_tokens, 0), cache_write_usd)
+            - token_cost(cache_write_1h_tokens, cache_write_1h_usd) AS saved,
+        usage_status = 'reported' OR free_of_tokens AS countable,
         (input_uncached_tokens > 0 AND input_usd IS NULL)
             OR (cache_read_tokens > 0 AND cache_read_usd IS NULL)
             OR (cache_write_tokens > 0 AND cache_write_usd IS NULL)
-            OR (output_tokens > 0 AND output_usd IS NULL) AS partly
+            OR (output_tokens > 0 AND output_usd IS NULL) AS partly_known
     FROM priced
 )
 SELECT
-    * EXCLUDE (input_usd, cache_read_usd, cache_write_usd, output_usd, reasoning_usd, request_usd, cost, partly)
-        REPLACE (CASE WHEN usage_status = 'reported' THEN price_source END AS price_source),
-    CASE WHEN usage_status = 'reported' AND price_source IS NOT NULL THEN CAST(cost AS DECIMAL(24, 12)) END AS cost_usd,
+    * EXCLUDE (
+        input_usd, cache_read_usd, cache_write_usd, output_usd, reasoning_usd, request_usd, cache_write_1h_usd,
+        audio_input_usd, audio_cache_read_usd, image_input_usd, audio_output_usd, image_output_usd, second_usd, image_usd,
+        free_of_tokens, cost, saved, countable, partly_known
+    )
+        REPLACE (CASE WHEN countable THEN price_source END AS price_source),
+    CASE WHEN countable AND price_source IS NOT NULL THEN CAST(cost AS DECIMAL(24, 12)) END AS cost_usd,
     CASE
-        WHEN usage_status <> 'reported' OR price_source IS NULL THEN 'unpriced'
-        WHEN partly THEN 'partly_priced'
+        WHEN NOT countable OR price_source IS NULL THEN 'unpriced'
+        WHEN partly_known AND NOT free_of_tokens THEN 'partly_priced'
         ELSE 'priced'
-    END AS cost_status
+    END AS cost_status,
+    CASE WHEN countable AND price_source IS NOT NULL THEN CAST(saved AS DECIMAL(24, 12)) END AS cache_savings_usd
 FROM costed;
