@@ -71,6 +71,12 @@ CALLS: list[Any] = [
         },
     ),
     (
+        "images.generate",
+        {"model": "flux", "prompt": CANARY},
+        {"id": "img_1", "model": "flux-1", "object": "list", "data": [{"index": 0, "url": CANARY}]},
+        {"gen_ai.response.id": "img_1", "gen_ai.response.model": "flux-1", "gen_ai.usage.input_tokens": None},
+    ),
+    (
         "images.edit",
         {"model": "gpt-image-1", "prompt": CANARY, "image": IMAGE, "n": 2},
         IMAGES,

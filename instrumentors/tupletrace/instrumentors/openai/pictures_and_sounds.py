@@ -52,6 +52,7 @@ def asked_content(invocation: InferenceInvocation, params: Params) -> None:
 def describe_images(invocation: InferenceInvocation, answer: Any) -> None:
     """Set tokens and images of an answer, or of the last event of a streamed one."""
     said = known(answer)
+    describe_named(invocation, answer)
     set_usage(invocation, said.get("usage"))
     if invocation.should_capture_content:
         images = items(said.get("data")) or ([answer] if said.get("b64_json") else [])
@@ -67,7 +68,7 @@ def describe_transcript(invocation: InferenceInvocation, answer: Any) -> None:
 
 
 def describe_named(invocation: InferenceInvocation, answer: Any) -> None:
-    """Set id and model of a moderation or a batch; its tokens are those of other calls."""
+    """Set id and model, where they are told."""
     invocation.response_id = text(field(answer, "id"))
     invocation.response_model_name = text(field(answer, "model"))
 

@@ -53,6 +53,8 @@ def describe_response(invocation: InferenceInvocation, response: Any) -> None:
     if (conversation := text(field(said.get("conversation"), "id"))) is not None:
         invocation.conversation_id = conversation
         invocation.attributes.pop(names.CONVERSATION_ID, None)
+    if any(field(item, "type") == "compaction" for item in output):
+        invocation.conversation_compacted = True
     echo = named_prompt(said.get("prompt"))
     if echo is not None:
         echo.write(invocation.attributes)

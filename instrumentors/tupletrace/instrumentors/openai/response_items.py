@@ -1,6 +1,6 @@
 """Items of the Responses API, sent or answered: messages, tool calls and their outputs, thoughts."""
 
-from typing import Any
+from typing import Any, Final
 
 from openai._models import BaseModel
 from opentelemetry.util.genai.types import (
@@ -16,6 +16,11 @@ from opentelemetry.util.genai.utils import object_to_any_value
 from tupletrace.instrumentors.openai.fields import field, items, text
 from tupletrace.instrumentors.openai.parts import content_parts, parsed
 
+_PROGRAM_S: Final = frozenset(
+    {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "apply_patch_call"}
+)
+"""Calls that the provider does not make itself."""
+
 
 def item_message(item: Any) -> tuple[str, list[MessagePart]]:
     """Return role and parts of one item."""
@@ -30,7 +35,7 @@ def item_message(item: Any) -> tuple[str, list[MessagePart]]:
 
 def is_tool_call(item: Any) -> bool:
     """Say whether the program is asked to run a tool and to come back with its output."""
-    return field(item, "type") in ("function_call", "custom_tool_call")
+    return field(item, "type") in _PROGRAM_S
 
 
 def _assistant_parts(kind: str, item: Any) -> list[MessagePart]:
