@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import openai
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -69,3 +70,40 @@ def test_a_stream_s_first_chunk_is_timed_once(provider: Any, points: Any, chat_c
     (first,) = points("gen_ai.client.operation.time_to_first_chunk")
     assert first.count == 1
     assert first.attributes["gen_ai.response.model"] == "gpt-4.1-mini-2025-04-14"
+
+
+def test_the_buckets_are_those_of_the_conventions(
+    provider: Any, points: Any, completion: dict[str, Any], chat_chunks: list[Any]
+) -> None:
+    provider.answers_stream(chat_chunks)
+
+    list(provider.client().chat.completions.create(**CHAT, stream=True))
+
+    seconds = tuple(0.01 * 2**power for power in range(14))
+    for name in ("operation.duration", "operation.time_to_first_chunk"):
+        (point,) = points(f"gen_ai.client.{name}")
+        assert point.explicit_bounds == pytest.approx(seconds)
+    bounds = {point.explicit_bounds for point in points("gen_ai.client.token.usage")}
+    assert bounds == {tuple(4**power for power in range(14))}
+
+
+def test_tokens_that_nobody_reported_are_counted_nowhere(
+    provider: Any, points: Any, completion: dict[str, Any]
+) -> None:
+    del completion["usage"]
+    provider.answers_json(completion)
+
+    provider.client().chat.completions.create(**CHAT)
+
+    assert points("gen_ai.client.token.usage") == []
+
+
+def test_the_duration_of_a_failed_call_says_the_error(provider: Any, points: Any) -> None:
+    provider.answers_json({"error": {"message": "no"}}, status=429)
+
+    with pytest.raises(openai.RateLimitError):
+        provider.client().chat.completions.create(**CHAT)
+
+    (duration,) = points("gen_ai.client.operation.duration")
+    assert duration.attributes["error.type"] == "openai.RateLimitError"
+    assert duration.attributes["gen_ai.request.model"] == "gpt-4.1-mini"
