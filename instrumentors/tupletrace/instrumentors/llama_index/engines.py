@@ -118,9 +118,13 @@ class EngineCall(Call[WorkflowInvocation]):
     """Whether the answer is a chat stream, with whose end the call ends."""
     _last: Any = None
 
+    def __init__(self, invocation: WorkflowInvocation) -> None:
+        super().__init__(invocation)
+        self._captures = invocation.should_capture_content
+
     def asked(self, question: Any) -> None:
         """Take the question, where content may be captured."""
-        if self.invocation.should_capture_content:
+        if self._captures:
             text = getattr(question, "query_str", question)
             self.invocation.input_messages = [InputMessage("user", [TextPart(str(text))])]
 
@@ -139,14 +143,14 @@ class EngineCall(Call[WorkflowInvocation]):
 
     def chunk(self, chunk: Any) -> None:
         """Keep the latest chunk of a chat, which holds the text so far, where content may be captured."""
-        if self.invocation.should_capture_content:
+        if self._captures:
             self._last = getattr(chunk, "message", None)
 
     def read(self, result: Any) -> None:
         """Take the answer, where content may be captured."""
         last, self._last = self._last, None
         answer = getattr(result, "response", None) if result is not None else getattr(last, "content", None)
-        if self.invocation.should_capture_content and isinstance(answer, str) and answer:
+        if self._captures and isinstance(answer, str) and answer:
             self.invocation.output_messages = [OutputMessage("assistant", [TextPart(answer)])]
 
 

@@ -1,10 +1,12 @@
 """Results that arrive in chunks: read under the call's span, handed out in the reader's own context."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
+from contextvars import Token
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, Protocol
 
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.util.genai.stream import AsyncStreamWrapper, SyncStreamWrapper
 
 from tupletrace.instrumentors.firewall import guard
@@ -22,17 +24,30 @@ class Streamed(Protocol):
     def fail(self, error: BaseException | str) -> None: ...
 
 
+class _Current:
+    """A context made current again and again, each time until the same call is done with it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._token: Token[Context] | None = None
+
+    def __enter__(self) -> None:
+        self._token = attach(self._context)
+
+    def __exit__(self, *raised: object) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            detach(token)
+
+
 class _Chunks:
     """What both kinds of stream do; the span is current while a chunk is made, never between two."""
 
     _self_call: Streamed
-
-    def _execution_context(self) -> AbstractContextManager[None]:
-        return Scope(self._self_call.invocation.context)
+    _self_take: Callable[[Any], None]
 
     def _process_chunk(self, chunk: Any) -> None:
-        with guard(f"{self._self_call.what} chunk"):
-            self._self_call.chunk(chunk)
+        self._self_take(chunk)
 
     def _on_stream_end(self) -> None:
         self._self_call.stop(None)
@@ -45,12 +60,22 @@ class _SyncChunks(_Chunks, SyncStreamWrapper[Any]):
     def __init__(self, stream: Any, call: Streamed) -> None:
         super().__init__(stream)
         self._self_call = call
+        self._self_take = guard(f"{call.what} chunk")(call.chunk)
+        self._self_current = _Current(call.invocation.context)
+
+    def _execution_context(self) -> AbstractContextManager[None]:
+        return self._self_current
 
 
 class _AsyncChunks(_Chunks, AsyncStreamWrapper[Any]):
     def __init__(self, stream: Any, call: Streamed) -> None:
         super().__init__(stream)
         self._self_call = call
+        self._self_take = guard(f"{call.what} chunk")(call.chunk)
+
+    def _execution_context(self) -> AbstractContextManager[None]:
+        # A chunk that is awaited may be given up in another task.
+        return Scope(self._self_call.invocation.context)
 
 
 def streamed(stream: Any, call: Streamed) -> Any:

@@ -1,8 +1,10 @@
 """Tools: one span an execution, however many methods of LlamaIndex it passes through."""
 
+import contextlib
+from contextvars import ContextVar, Token
 from typing import Any, Final
 
-from opentelemetry.context import Context, create_key, get_current, get_value, set_value
+from opentelemetry.context import Context, get_current
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import ToolInvocation
 
@@ -12,7 +14,8 @@ from tupletrace.instrumentors.llama_index.hooks import Family
 from tupletrace.instrumentors.llama_index.sources import gathering
 from tupletrace.instrumentors.llama_index.trajectory import current_step, write_step
 
-_TOOL: Final = create_key("tupletrace.llama_index.tool")
+_running: Final[ContextVar[str | None]] = ContextVar("tupletrace.llama_index.tool", default=None)
+"""The tool that is executed; not in OpenTelemetry's context, which another vendor may replace meanwhile."""
 
 
 def family(telemetry: TelemetryHandler) -> Family:
@@ -21,7 +24,7 @@ def family(telemetry: TelemetryHandler) -> Family:
     def begin(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolCall | None:
         name = str(tool.metadata.name)
         # `__call__` calls `call`, an async adapter its sync tool, an agent's step all of them.
-        if get_value(_TOOL) == name:
+        if _running.get() == name:
             return None
         return start_tool(telemetry, name, None, {"args": args, **kwargs} if args else kwargs, get_current())
 
@@ -38,10 +41,10 @@ def start_tool(
         name,
         tool_type="function",
         agent_name=step.agent_name if step is not None else None,
-        context=gathering(set_value(_TOOL, name, context)),
+        context=gathering(context),
         _attach_to_context=False,
     )
-    call = ToolCall(invocation)
+    call = ToolCall(invocation, name)
     with guard("llama_index tool input"):
         invocation.tool_call_id = call_id
         write_step(invocation.attributes, context)
@@ -55,6 +58,19 @@ class ToolCall(Call[ToolInvocation]):
 
     what = "llama_index tool"
     gathers = True
+
+    def __init__(self, invocation: ToolInvocation, name: str) -> None:
+        super().__init__(invocation)
+        self._marker: Token[str | None] | None = _running.set(name)
+
+    def leave(self) -> None:
+        """Give the caller back the context it had."""
+        super().leave()
+        marker, self._marker = self._marker, None
+        if marker is not None:
+            # What ends in another task leaves that task's own marker alone.
+            with contextlib.suppress(ValueError):
+                _running.reset(marker)
 
     def returned(self, result: Any) -> Any:
         """End the span by what the tool's output says."""
