@@ -44,6 +44,7 @@ FLOW = [
     ["rebuild"],
     ["listen", "lock", "query", "guard", "body", "sql_endpoint", "grpc_server", "http_server"],
     ["flight_messages", "flight_catalog", "flight_server"],
+    ["forward"],
     ["serve", "ask", "render", "doctor"],
     ["cohorts", "connection"],
     ["compare", "drift", "__init__"],

@@ -48,6 +48,12 @@ STAGE_FAILURES: Final = Counter(
     ["stage"],
     registry=_REGISTRY,
 )
+FORWARDED: Final = Counter(
+    "tupletrace_forwarded_requests",
+    "Requests that were sent on (--forward) by signal and what the other side said",
+    ["signal", "result"],
+    registry=_REGISTRY,
+)
 COMMIT: Final = Histogram(
     "tupletrace_journal_commit_seconds",
     "From queueing a request for the journal to its being on disk",

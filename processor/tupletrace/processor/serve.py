@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from tupletrace.processor import index, listen, metrics, query
 from tupletrace.processor.admission import Admission
+from tupletrace.processor.forward import Forwarder
 from tupletrace.processor.grpc_server import GrpcServer, GrpcSettings
 from tupletrace.processor.guard import Callers
 from tupletrace.processor.http_server import HttpServer, HttpSettings
@@ -58,6 +59,8 @@ class Settings:
     """Of requests that are being received or wait for the journal."""
     reserve_bytes: int | None = None
     """Of the disk, that stay free (default: 5 %, at least 1 GiB)."""
+    forward: str | None = None
+    """Another OTLP/gRPC endpoint that gets everything as well."""
 
 
 def serve(settings: Settings) -> None:
@@ -145,10 +148,15 @@ def _run(
             said = f"grpc={grpc_server.address} http={http_server.address}"
             said += f" flight={flight.address}" if flight else ""
             said += f" db={settings.database}"
+            forwarder = (
+                Forwarder(settings.database, settings.forward, store.cursor) if settings.forward else None
+            )
             print(f"tupletrace ready {said}", flush=True)
             # The kernel may give the signal to a thread of gRPC: Python runs our handler when we wake up.
             while not stopping.wait(_AWAKE_S):
                 pass
+            if forwarder:
+                forwarder.stop()
             grpc_server.stop()
             if flight:
                 flight.stop()

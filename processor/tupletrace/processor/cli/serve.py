@@ -18,6 +18,7 @@ def add(commands: Commands) -> None:
     _add(parser, "http", "HOST:PORT", "where to receive OTLP/HTTP and SQL; port 0: any", "localhost:4318")
     _add(parser, "flight", "HOST:PORT", "answer Arrow Flight SQL there too, for ADBC, JDBC, DBeaver, Grafana")
     _add(parser, "prices", "FILE", "your own prices (TOML); see `tupletrace prices`", None)
+    _add(parser, "forward", "HOST:PORT", "send everything on there, enriched: OTLP/gRPC, https:// for TLS")
     _add_access(parser)
     limits = parser.add_argument_group("limits", "SIZE is a number of bytes, or 64M, 1G")
     _add(limits, "max-request", "SIZE", "most of one request, uncompressed (64M)")
@@ -54,6 +55,15 @@ def _split_address(text: str, option: str) -> tuple[str, int]:
     if not host or not port.isdigit() or int(port) > 65535:
         raise UsageError(f"{option} {text}: write HOST:PORT, for instance localhost:4317")
     return host, int(port)
+
+
+def _forward(asked: argparse.Namespace) -> str | None:
+    if asked.forward is None:
+        return None
+    _split_address(asked.forward.partition("://")[2] or asked.forward, "--forward")
+    if asked.forward == asked.grpc:
+        raise UsageError(f"--forward {asked.forward}: that is this processor itself")
+    return asked.forward
 
 
 def _size(text: str | None, option: str) -> int | None:
@@ -100,6 +110,7 @@ def _run(asked: argparse.Namespace) -> int:
         hosts=_list(asked.allow_host),
         origins=_list(asked.allow_origin),
         limits=Limits(**{name: said for name, said in most.items() if said is not None}),
+        forward=_forward(asked),
         reserve_bytes=_size(asked.disk_reserve, "--disk-reserve"),
         **({} if in_flight is None else {"in_flight_bytes": in_flight}),
     )

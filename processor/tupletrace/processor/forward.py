@@ -1,0 +1,170 @@
+"""``--forward``: the journal, on to another OTLP/gRPC endpoint, with what was found out added to the spans.
+
+At least once: the position is written after the other side has acknowledged, and read at the next start.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import grpc
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tupletrace.processor import journal, metrics, wire
+from tupletrace.processor.database import statement
+from tupletrace.processor.journal import JournalError, journal_folder
+from tupletrace.processor.journal_file import Request
+from tupletrace.semconv import names
+
+_logger: Final = logging.getLogger(__name__)
+_METHODS: Final = {
+    wire.TRACES: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    wire.METRICS: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    wire.LOGS: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
+_REFUSED: Final = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED)
+"""Sending it again would change nothing."""
+_BATCH_BYTES: Final = 4 * 2**20
+_TIMEOUT_S: Final = 20.0
+_SETTLED_S: Final = 4.0
+"""So long after a request came its traces have mostly settled, and what they cost is known."""
+_POLL_S: Final = 0.5
+_LONGEST_WAIT_S: Final = 30.0
+Enrichment = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+class Forwarder:
+    """A thread that follows the journal behind the index."""
+
+    def __init__(self, database: Path, target: str, cursor: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+        """Begin where an earlier one for this target has stopped; the first begins with what comes now."""
+        self._folder = journal_folder(database)
+        self._file = database.with_name(database.name + ".forwarded")
+        self._target, self._cursor = target, cursor
+        self._stopping = threading.Event()
+        self._position = self._read().get(target, journal.last_seq(self._folder))
+        self._write()
+        secure = target.startswith("https://")
+        address = target.removeprefix("https://").removeprefix("http://")
+        credentials = grpc.ssl_channel_credentials() if secure else None
+        self._channel = (
+            grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
+        )
+        self._thread = threading.Thread(target=self._run, name="tupletrace-forward", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; what is not acknowledged by then is sent after the next start."""
+        self._stopping.set()
+        self._channel.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        wait = _POLL_S
+        while not self._stopping.wait(wait):
+            try:
+                for requests in journal.read(self._folder, self._position, _BATCH_BYTES):
+                    due = list(takewhile(self._due(), requests))
+                    self._send(due)
+                    if len(due) < len(requests) or self._stopping.is_set():
+                        break
+                wait = _POLL_S
+            except (grpc.RpcError, ValueError, duckdb.Error, JournalError) as error:
+                if wait == _POLL_S and not self._stopping.is_set():
+                    said = error.details() if isinstance(error, grpc.Call) else error
+                    _logger.warning("%s takes nothing now (%s); it is sent later", self._target, said)
+                wait = min(wait * 2, _LONGEST_WAIT_S)
+
+    def _due(self) -> Callable[[Request], bool]:
+        with self._cursor() as cursor:
+            ((indexed,),) = cursor.execute("SELECT indexed_seq()").fetchall()
+        latest = time.time_ns() - int(_SETTLED_S * 1_000_000_000)
+        return lambda request: request.seq <= indexed and request.received_unix_nano <= latest
+
+    def _send(self, requests: list[Request]) -> None:
+        if not requests:
+            return
+        found = self._found(requests[0].seq, requests[-1].seq)
+        for request in requests:
+            if request.damage is None and request.signal in _METHODS:
+                body = enriched(request.body, found) if request.signal == wire.TRACES else request.body
+                self._export(request, body)
+            # One by one: what was acknowledged is not sent again because of what comes after it.
+            self._position = request.seq + request.count - 1
+        self._write()
+
+    def _export(self, request: Request, body: bytes) -> None:
+        try:
+            self._channel.unary_unary(_METHODS[request.signal])(body, timeout=_TIMEOUT_S)
+        except grpc.RpcError as error:
+            if not isinstance(error, grpc.Call) or error.code() not in _REFUSED:
+                self._write()
+                raise
+            metrics.FORWARDED.labels(request.signal, "refused").inc()
+            _logger.warning("%s refuses request %d: %s", self._target, request.seq, error.details())
+        else:
+            metrics.FORWARDED.labels(request.signal, "accepted").inc()
+
+    def _found(self, first: int, last: int) -> Enrichment:
+        with self._cursor() as cursor:
+            cursor.execute(statement("statements/enrichment"), {"first": first, "last": last})
+            columns = [column for column, *_ in cursor.description or ()]
+            rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+        return {(row["trace_id"], row["span_id"]): row for row in rows}
+
+    def _read(self) -> dict[str, int]:
+        return json.loads(self._file.read_text()) if self._file.exists() else {}
+
+    def _write(self) -> None:
+        new = self._file.with_name(self._file.name + ".new")
+        new.write_text(json.dumps(self._read() | {self._target: self._position}))
+        new.chmod(0o600)
+        new.replace(self._file)
+
+
+def enriched(body: bytes, found: Enrichment) -> bytes:
+    """Return a trace request with attributes added to its spans; those that a span has stay as they are."""
+    try:
+        request = ExportTraceServiceRequest.FromString(body)
+    except DecodeError:
+        # Text that is not UTF-8: the next one may be as lenient as we are.
+        return body
+    for resource in request.resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                row = found.get((span.trace_id.hex(), span.span_id.hex()))
+                if row is not None:
+                    _add(span, dict(_attributes(row)))
+    return request.SerializeToString()
+
+
+def _attributes(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield "tupletrace.tuple.id", row["tuple_id"]
+    yield names.ROUTE, row["route"]
+    yield "tupletrace.cost.status", row["cost_status"]
+    yield "tupletrace.cost.usd", row["cost_usd"]
+    yield names.PROMPT_NAME, row["prompt_name"]
+    yield names.PROMPT_VERSION, row["prompt_version"]
+    yield names.PROMPT_PROVENANCE, row["prompt_provenance"]
+    yield names.RETRIEVER_VERSION, row["retriever_version"]
+    yield names.TOOLS_VERSION, row["tools_version"]
+
+
+def _add(span: Span, attributes: Mapping[str, Any]) -> None:
+    there = {one.key for one in span.attributes}
+    for key, value in attributes.items():
+        if value is None or key in there:
+            continue
+        added = span.attributes.add(key=key)
+        if key == "tupletrace.cost.usd":
+            added.value.double_value = float(value)
+        else:
+            added.value.string_value = str(value)
