@@ -1,4 +1,4 @@
-"""What is delivered again changes nothing; what only looks the same is kept; no shape of trace is too much."""
+"""What is delivered again changes nothing; what only looks the same is kept; no trace is too much."""
 
 import random
 from collections.abc import Callable
