@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator
@@ -20,7 +21,6 @@ from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
 from tupletrace.processor.store import Store
 
 _TIMEOUT_S: Final = query.MAX_SECONDS + 10
-_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _T = TypeVar("_T")
 
 
@@ -50,7 +50,9 @@ def database(path: Path) -> Generator[Ask]:
     except DatabaseInUse as error:
         if error.owner.http is None:
             raise StoreError(f"{error}, which answers no SQL") from None
-        yield processor(f"http://{error.owner.http}")
+        owner = error.owner
+        scheme = "https" if owner.certificate else "http"
+        yield processor(f"{scheme}://{owner.http}", owner.token, owner.certificate)
         return
     with lock:
         store = Store(path)
@@ -81,11 +83,15 @@ def database(path: Path) -> Generator[Ask]:
             store.close()
 
 
-def processor(url: str) -> Ask:
-    """Return a function that answers SQL by asking a running processor, with the token of the environment."""
+def processor(url: str, token: str | None = None, certificate: str | None = None) -> Ask:
+    """Return a function that answers SQL by asking a running processor.
+
+    Without a ``token``, with that of ``TUPLETRACE_TOKEN``; with a ``certificate``, only of who has this one.
+    """
     headers = {"Content-Type": "application/json", "Accept": query.ARROW}
-    if token := os.environ.get("TUPLETRACE_TOKEN"):
+    if token := token or os.environ.get("TUPLETRACE_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"
+    opener = _opener(certificate)
 
     def ask(sql: str, parameters: query.Parameters = None) -> pa.Table:
         body = {"sql": sql} | ({"params": parameters} if parameters else {})
@@ -93,8 +99,7 @@ def processor(url: str) -> Ask:
             f"{url.rstrip('/')}/sql", json.dumps(body, default=str).encode(), headers
         )
         try:
-            # Never through a proxy of the environment, which knows nothing of this machine's ports.
-            with _DIRECT.open(request, timeout=_TIMEOUT_S) as response:
+            with opener.open(request, timeout=_TIMEOUT_S) as response:
                 return pa.ipc.open_stream(response.read()).read_all()
         except urllib.error.HTTPError as error:
             raise query.SqlFailed(_message(error)) from None
@@ -102,6 +107,18 @@ def processor(url: str) -> Ask:
             raise StoreError(f"no processor answers at {url}: {getattr(error, 'reason', error)}") from None
 
     return ask
+
+
+def _opener(certificate: str | None) -> urllib.request.OpenerDirector:
+    # Never through a proxy of the environment, which knows nothing of this machine's ports.
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if certificate is not None:
+        context = ssl.create_default_context(cafile=certificate)
+        # It is known by itself, whatever names and whichever authority stand in it.
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    return urllib.request.build_opener(*handlers)
 
 
 def _message(error: urllib.error.HTTPError) -> str:

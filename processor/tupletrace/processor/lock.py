@@ -6,17 +6,22 @@ DuckDB's own lock is lost by any open and close of the file in the process that 
 import fcntl
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that has the database open, and the address (``host:port``) of its SQL endpoint if any."""
+    """The process that has the database open, and the address (``host:port``) of its SQL endpoint if any.
+
+    ``token`` lets the user of the file ask there; with ``certificate`` (a PEM file) it speaks TLS.
+    """
 
     pid: int
     http: str | None
+    token: str | None = None
+    certificate: str | None = None
 
 
 class DatabaseInUse(RuntimeError):
@@ -47,10 +52,11 @@ class DatabaseLock:
             raise DatabaseInUse(database, owner) from None
         self.announce(None)
 
-    def announce(self, http: str | None) -> None:
-        """Say where this process answers SQL."""
+    def announce(self, http: str | None, token: str | None = None, certificate: Path | None = None) -> None:
+        """Say where this process answers SQL, and how this user asks there."""
+        said = Owner(os.getpid(), http, token, certificate and str(certificate))
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, json.dumps({"pid": os.getpid(), "http": http}).encode(), 0)
+        os.pwrite(self._file, json.dumps(asdict(said)).encode(), 0)
 
     def release(self) -> None:
         """Give the ownership up."""
@@ -65,8 +71,7 @@ class DatabaseLock:
 
 def _owner(raw: bytes) -> Owner:
     try:
-        said = json.loads(raw)
-        return Owner(int(said["pid"]), said["http"])
-    except (ValueError, KeyError, TypeError):
+        return Owner(**json.loads(raw))
+    except (ValueError, TypeError):
         # The owner is between truncating and writing.
         return Owner(0, None)

@@ -143,7 +143,7 @@ def _run(
         http_server = HttpServer(receiver, answer, access, _http(settings), ready)
         try:
             grpc_server = GrpcServer(receiver, access, GrpcSettings(*settings.grpc, settings.tls), ready)
-            lock.announce(http_server.address)
+            lock.announce(http_server.address, access.own, settings.tls and settings.tls.certificate)
             flight = _flight(answer, access, settings)
             said = f"grpc={grpc_server.address} http={http_server.address}"
             said += f" flight={flight.address}" if flight else ""

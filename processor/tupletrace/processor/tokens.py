@@ -99,6 +99,9 @@ class Access:
         self._file = file
         self._seen = self._stamp()
         self._tokens = read(file)
+        self.own = _PREFIX + secrets.token_urlsafe(_BYTES)
+        """For the user whose process this is, until it ends: allows to read."""
+        self._own = Token("", (READ,), 0, _hashed(self.own))
         self.needed = self._seen is not None
         """Whether a token is asked for: from the first one that was made, also when all are revoked."""
 
@@ -117,7 +120,7 @@ class Access:
             raise Unauthenticated("send a token: Authorization: Bearer ...")
         hashed = _hashed(said.strip())
         # All are compared, each in constant time.
-        found = [one for one in self._tokens if hmac.compare_digest(one.sha256, hashed)]
+        found = [one for one in (*self._tokens, self._own) if hmac.compare_digest(one.sha256, hashed)]
         if not found:
             raise Unauthenticated("this token is not known")
         if not {scope, ADMIN} & {held for one in found for held in one.scopes}:

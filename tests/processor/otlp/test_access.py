@@ -151,6 +151,30 @@ def test_a_token_stands_nowhere_but_in_the_terminal_it_was_shown_in(guarded: Gua
             assert secret.encode() not in path.read_bytes()
 
 
+def test_the_user_of_the_database_asks_it_without_a_token(guarded: Guarded, tupletrace: Any) -> None:
+    """Who may read the file may ask the processor that has it open."""
+    done = tupletrace("sql", "SELECT 1 AS x", "--db", guarded.client.processor.database, "--format", "csv")
+    assert (done.stdout, done.stderr) == ("x\n1\n", "")
+    url = f"http://{guarded.client.processor.http}"
+    assert tupletrace("sql", "SELECT 1 AS x", "--url", url).returncode == 2
+    token = {"TUPLETRACE_TOKEN": guarded.tokens["read"]}
+    assert tupletrace("sql", "SELECT 1 AS x", "--url", url, **token).returncode == 0
+
+
+def test_the_user_of_the_database_asks_it_over_tls(
+    start_processor: Callable[..., Any], tupletrace: Any, tmp_path: Path
+) -> None:
+    Secured(None, trustme.CA(), trustme.CA(), tmp_path).certify()
+    files = {
+        "TUPLETRACE_TLS_CERT": str(tmp_path / "cert.pem"),
+        "TUPLETRACE_TLS_KEY": str(tmp_path / "key.pem"),
+    }
+    running = start_processor(**files)
+    done = tupletrace("sql", "SELECT 1 AS x", "--db", running.database, "--format", "csv")
+    assert (done.stdout, done.stderr) == ("x\n1\n", "")
+    running.stop()
+
+
 def test_a_file_of_tokens_that_others_may_read_or_that_is_damaged_ends_the_start(
     tmp_path: Path, make_token: Any, tupletrace: Any
 ) -> None:
