@@ -28,7 +28,7 @@ SERVER = {
 }
 """What only the processor may need, by import name."""
 FLOW = [
-    ["failpoint", "refusal", "metrics", "tokens", "tls"],
+    ["failpoint", "refusal", "metrics", "tokens", "tls", "logs"],
     ["wire", "attributes", "decode", "limits", "records", "otlp_json"],
     ["journal_file"],
     ["journal"],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 import pyarrow as pa
 
-from tupletrace.processor import index, listen, metrics, query
+from tupletrace.processor import index, listen, logs, metrics, query
 from tupletrace.processor.admission import Admission
 from tupletrace.processor.forward import Forwarder
 from tupletrace.processor.grpc_server import GrpcServer, GrpcSettings
@@ -50,6 +50,7 @@ class Settings:
     http: tuple[str, int]
     flight: tuple[str, int] | None = None
     """Where to answer Arrow Flight SQL, if anywhere."""
+    log_json: bool = False
     insecure: bool = False
     tls: Tls | None = None
     hosts: tuple[str, ...] = ()
@@ -70,6 +71,7 @@ def serve(settings: Settings) -> None:
         Unprotected, TokensUnreadable, TlsUnusable, DatabaseInUse, StoreError, JournalError, PortInUse,
         OSError, sqlite3.Error: it cannot start.
     """
+    logs.configure(as_json=settings.log_json)
     stopping = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """C41-C51: what an acknowledgement is worth, clients that go away, who may ask, where it listens."""
 
 import gzip
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -265,6 +266,18 @@ def test_the_sdks_grpc_exporter_delivers_plain_and_packed(client: Any, until: An
     until(lambda: client.processor.sql(asked) == [{"n": 2}])
 
 
+def test_the_log_is_one_json_object_a_line_where_that_is_asked_for(start_processor: Any) -> None:
+    """What is logged here: a request that is no HTTP."""
+    running = start_processor(TUPLETRACE_LOG_FORMAT="json")
+    host, port = running.http.split(":")
+    with socket.create_connection((host, int(port)), 20) as raw:
+        raw.sendall(b"this is no HTTP\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.1 400")
+    lines = [json.loads(line) for line in running.stop().splitlines()]
+    assert [(one["level"], one["logger"]) for one in lines] == [("warning", "uvicorn.error")]
+    assert {"time", "message"} <= lines[0].keys()
+
+
 def test_f30_a_connection_that_says_nothing_is_closed(client: Any) -> None:
     """Also one that sends half a header; both wait beside each other."""
     host, port = client.processor.http.split(":")
@@ -280,6 +293,7 @@ def test_the_command_says_why_in_one_line_when_an_option_is_wrong(tupletrace: An
         ["--tls-cert", "x.pem"],
         ["--max-request", "many"],
         ["--disk-reserve", "5%"],
+        ["--log-format", "xml"],
         ["--tls-cert", str(tmp_path / "no.pem"), "--tls-key", str(tmp_path / "no.key")],
     ):
         done = tupletrace("serve", "--db", tmp_path / "x.duckdb", *wrong)

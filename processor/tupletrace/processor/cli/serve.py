@@ -19,6 +19,7 @@ def add(commands: Commands) -> None:
     _add(parser, "flight", "HOST:PORT", "answer Arrow Flight SQL there too, for ADBC, JDBC, DBeaver, Grafana")
     _add(parser, "prices", "FILE", "your own prices (TOML); see `tupletrace prices`", None)
     _add(parser, "forward", "HOST:PORT", "send everything on there, enriched: OTLP/gRPC, https:// for TLS")
+    _add(parser, "log-format", "text|json", "how the log is written on stderr", "text")
     _add_access(parser)
     limits = parser.add_argument_group("limits", "SIZE is a number of bytes, or 64M, 1G")
     _add(limits, "max-request", "SIZE", "most of one request, uncompressed (64M)")
@@ -95,6 +96,8 @@ def _run(asked: argparse.Namespace) -> int:
         raise UsageError("--tls-cert and --tls-key go together, --tls-client-ca goes with both")
     client_ca = path(asked.tls_client_ca) if asked.tls_client_ca else None
     tls = Tls(path(asked.tls_cert), path(asked.tls_key), client_ca) if asked.tls_cert else None
+    if asked.log_format not in ("text", "json"):
+        raise UsageError(f"--log-format {asked.log_format}: write text or json")
     most = {
         "request_bytes": _size(asked.max_request, "--max-request"),
         "objects": _size(asked.max_objects, "--max-objects"),
@@ -105,6 +108,7 @@ def _run(asked: argparse.Namespace) -> int:
         grpc=_split_address(asked.grpc, "--grpc"),
         http=_split_address(asked.http, "--http"),
         flight=_split_address(asked.flight, "--flight") if asked.flight else None,
+        log_json=asked.log_format == "json",
         insecure=asked.insecure,
         tls=tls,
         hosts=_list(asked.allow_host),
