@@ -1,0 +1,99 @@
+"""Two programs under ten vendors' libraries, as these sent them: the same calls, tokens and messages."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tupletrace.processor import decode
+
+FILES = sorted((Path(__file__).parent / "corpora").glob("*.binpb"))
+CHAT = [(149, 12), (270, 22), (57, 31), (None, None), (81, 27), (139, 12), (244, 22)]
+"""Input and output tokens; the fourth is a stream that was not asked for its usage."""
+AGENT = [(57, 29), (149, 12), (285, 22)]
+OTHERS = {
+    # OpenLIT counts the words itself where it is told no usage, and does not say so.
+    "openlit-chat": [*CHAT[:3], (33, 56), *CHAT[4:]],
+    "logfire-pydantic_ai": [(165, 12), (293, 22)],
+    "pydantic_ai-agent": [(165, 12), (293, 22)],
+    "strands-agent": [(177, 12), (298, 22)],
+    # Traceloop 0.33 knows neither a stream's usage nor the responses API.
+    "traceloop-chat": [*CHAT[:2], (None, None), (None, None), CHAT[4]],
+}
+NO_PROVIDER = {"strands-agent"}
+ANSWER = "get_weather says: Sunny, 21 C. Is there anything else that I can do for you?"
+
+
+@pytest.fixture(scope="module")
+def database(open_database: Callable[..., Any]) -> Any:
+    made = open_database()
+    for file in FILES:
+        made.insert(file.read_bytes())
+    made.store.settle(0)
+    return made
+
+
+@pytest.fixture
+def calls(database: Any) -> Callable[[Path], list[dict[str, Any]]]:
+    """The chats of one recording, with the messages of the span that counts."""
+
+    def ask(file: Path) -> list[dict[str, Any]]:
+        traces = decode.spans([file.read_bytes()]).table["trace_id"].unique().to_pylist()
+        query = """
+            SELECT llm_calls.*, spans.input_messages, spans.output_messages
+            FROM llm_calls
+            JOIN spans ON spans.trace_id = llm_calls.trace_id AND spans.span_id = llm_calls.span_id
+            WHERE llm_calls.operation_name <> 'embeddings' AND list_contains(?, llm_calls.trace_id)
+            ORDER BY llm_calls.start_time
+        """
+        return database.rows(query, [traces])
+
+    return ask
+
+
+def expected(file: Path) -> list[tuple[Any, Any]]:
+    return OTHERS.get(file.stem, CHAT if file.stem.endswith("chat") else AGENT)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_call_is_there_once_with_its_tokens_and_cost(calls: Any, file: Path) -> None:
+    found = calls(file)
+    assert [(call["input_tokens"], call["output_tokens"]) for call in found] == expected(file)
+    for call in found:
+        assert (call["cost_usd"] is None) == (call["input_tokens"] is None)
+        assert call["cache_read_tokens"] in (None, 0, 128)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_call_names_its_model_and_provider(calls: Any, file: Path) -> None:
+    for call in calls(file):
+        assert (call["request_model"] or "").startswith("gpt-4o-mini")
+        assert call["provider_name"] == (None if file.stem in NO_PROVIDER else "openai")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_call_has_its_messages(calls: Any, file: Path) -> None:
+    found = calls(file)
+    assert any(ANSWER in call["output_messages"] for call in found)
+    tool_calls = 0
+    for call in found:
+        asked, answered = json.loads(call["input_messages"]), json.loads(call["output_messages"])
+        assert asked[0]["parts"]
+        (message,) = answered
+        assert message["role"] == "assistant"
+        tool_calls += sum(
+            (part["type"], part.get("name"), part.get("arguments"))
+            == ("tool_call", "get_weather", {"city": "Paris"})
+            for part in message["parts"]
+        )
+    assert tool_calls == (2 if expected(file)[-1] == CHAT[-1] else 1)
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.stem.endswith("chat")], ids=lambda file: file.stem)
+def test_a_picture_is_a_part_of_its_message(calls: Any, file: Path) -> None:
+    (shown,) = (call for call in calls(file) if call["input_tokens"] == 81)
+    text, picture = json.loads(shown["input_messages"])[-1]["parts"]
+    assert text["content"] == "What is this?"
+    assert (picture["modality"], picture["uri"]) == ("image", "https://example.com/x.png")
