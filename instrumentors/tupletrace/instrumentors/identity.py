@@ -19,6 +19,7 @@ _REMEMBERED: Final = 8192
 """Characters of the longest static text whose version is remembered, 256 of them."""
 _TOOLS_REMEMBERED: Final = 256
 _tools: Final[dict[bytes, tuple[list[str], str]]] = {}
+_COMPREHENSIONS: Final = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 _LIBRARY_ROOTS: Final = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
 _LIBRARY_FOLDERS: Final = ("/site-packages/", "/dist-packages/", "\\site-packages\\")
 
@@ -93,7 +94,11 @@ def caller_name(fallback: str | None = None, barriers: tuple[str, ...] = ("async
     if frame is None and fallback is not None:
         return fallback
     code = (frame or outermost).f_code
-    return Path(code.co_filename).stem if code.co_name == "<module>" else code.co_qualname
+    name = code.co_qualname
+    # From Python 3.12 on only some of them are functions at all.
+    while name.endswith(_COMPREHENSIONS):
+        name = name.rpartition("<")[0].removesuffix(".<locals>.")
+    return Path(code.co_filename).stem if name in ("", "<module>") else name
 
 
 @functools.lru_cache(maxsize=4096)

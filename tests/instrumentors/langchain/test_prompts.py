@@ -360,3 +360,41 @@ def test_no_message_and_no_variable_is_kept_once_the_call_is_over(
     trace.clear()
     gc.collect()
     assert watched() is None
+
+
+def gathered(chain: Any) -> None:
+    async def both() -> None:
+        await asyncio.gather(*(chain.ainvoke({"question": text}) for text in ("Hm?", "And?")))
+
+    asyncio.run(both())
+
+
+def at_once(chain: Any) -> None:
+    async def both() -> None:
+        await chain.abatch([{"question": "Hm?"}, {"question": "And?"}])
+
+    asyncio.run(both())
+
+
+def as_completed(chain: Any) -> None:
+    def both() -> None:
+        list(chain.batch_as_completed([{"question": "Hm?"}, {"question": "And?"}]))
+
+    both()
+
+
+def in_a_task(chain: Any) -> None:
+    async def both() -> None:
+        await asyncio.create_task(chain.with_config(tags=["x"]).ainvoke({"question": "Hm?"}))
+
+    asyncio.run(both())
+
+
+@pytest.mark.parametrize("run", [gathered, at_once, as_completed, in_a_task])
+def test_a_prompt_is_named_after_who_calls_though_it_runs_in_another_task_or_thread(
+    trace: Any, model: Make, run: Callable[[Any], None]
+) -> None:
+    run(ChatPromptTemplate.from_template("Answer {question}") | model())
+
+    names = {span.attributes["gen_ai.prompt.name"] for span in trace.all("chat")}
+    assert names == {f"{run.__name__}.<locals>.both"}

@@ -26,6 +26,19 @@ _CONFIG_CONTEXTS: Final = (
     "langchain_core.runnables.fallbacks",
     "langgraph._internal._runnable",
 )
+_LOSING_THE_STACK: Final = (
+    "Runnable.abatch",
+    "RunnableBindingBase.abatch",
+    "RunnableBindingBase.ainvoke",
+    "RunnableParallel.ainvoke",
+    "RunnableSequence.abatch",
+    "RunnableSequence.ainvoke",
+)
+_YIELDING: Final = (
+    "Runnable._astream_events_v1_v2",
+    "Runnable.abatch_as_completed",
+    "Runnable.batch_as_completed",
+)
 _EXECUTORS: Final = ("langchain_classic.agents.agent", "langchain.agents.agent")
 _TEMPLATES: Final = {
     "langchain_core.prompts.chat": ("BaseChatPromptTemplate", "ChatPromptTemplate"),
@@ -116,7 +129,8 @@ def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
         **{module: {"_set_config_context": calls.config_context} for module in _CONFIG_CONTEXTS},
         "langchain_core.runnables.base": {
             "_set_config_context": calls.config_context,
-            "Runnable._astream_events_v1_v2": calls.called,
+            **dict.fromkeys(_LOSING_THE_STACK, calls.acalled),
+            **dict.fromkeys(_YIELDING, calls.called_for_each),
         },
         "langchain_core.language_models.chat_models": {
             **{f"BaseChatModel.{name}": wrapper for name, wrapper in models.items()},
@@ -139,6 +153,7 @@ def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
         "langgraph.pregel.main": {
             "Pregel.stream": calls.stream("graph"),
             "Pregel.astream": calls.astream("graph"),
+            "Pregel.ainvoke": calls.acalled,
         },
     }
 

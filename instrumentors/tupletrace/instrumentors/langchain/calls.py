@@ -65,10 +65,13 @@ class Calls:
     @staticmethod
     def amodel(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """Do for an asynchronous call what ``model`` does."""
-        scope = Scope("model")
-        scope.conversation = _conversation(args, kwargs)
-        awaitable = wrapped(*args, **kwargs)
-        return awaitable if scope.conversation is None else _awaited(InScope(awaitable, scope))
+        conversation, awaitable = _conversation(args, kwargs), wrapped(*args, **kwargs)
+        if conversation is not None:
+            scope = Scope("model")
+            scope.conversation = conversation
+            awaitable = _awaited(InScope(awaitable, scope))
+        around = _remembering("chain")
+        return awaitable if around is None else _awaited(InScope(awaitable, around))
 
     @staticmethod
     def executor(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -122,12 +125,18 @@ class Calls:
         return produced if run is None else iterate(produced, Scope("model", run=run))
 
     @staticmethod
-    def called(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        """Remember who asked for a runnable's events."""
-        produced, around = wrapped(*args, **kwargs), None
-        with guard("langchain caller"):
-            around = set_value(CALLER, caller_name())
-        return aiterate(produced, Scope("chain", context=around))
+    def acalled(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Remember who calls what may run in a task of its own, as with ``asyncio.gather``."""
+        scope, awaitable = _remembering("chain"), wrapped(*args, **kwargs)
+        return awaitable if scope is None else _awaited(InScope(awaitable, scope))
+
+    @staticmethod
+    def called_for_each(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Remember who calls what works in threads or tasks, and yields."""
+        scope, produced = _remembering("chain"), wrapped(*args, **kwargs)
+        if scope is None:
+            return produced
+        return aiterate(produced, scope) if hasattr(produced, "__aiter__") else iterate(produced, scope)
 
     def aevents(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """Place the events of a model's asynchronous stream below its span."""
@@ -189,6 +198,15 @@ class Calls:
     def _close(self, run: Run | None, error: BaseException) -> None:
         if run is not None:
             self._recorder.close(run, error)
+
+
+@guard("langchain caller")
+def _remembering(kind: Kind) -> Scope | None:
+    """Return a scope in which what loses its stack is still named after the user's function."""
+    if get_value(RUN) is not None or get_value(CALLER) is not None:
+        return None
+    name = caller_name("")
+    return Scope(kind, context=set_value(CALLER, name)) if name else None
 
 
 @guard("langchain conversation")

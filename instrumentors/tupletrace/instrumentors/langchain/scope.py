@@ -52,7 +52,7 @@ class Scope:
             return current
         self._entered = True
         # An async manager may have called back in a task of its own, whose context is gone.
-        return current if get_value(RUN, current) is self.run else self.run.context
+        return current if get_value(RUN, current) is self.run else self.run.context or current
 
 
 def waiting(*kinds: Kind) -> Scope | None:
