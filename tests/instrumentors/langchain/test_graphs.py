@@ -306,6 +306,26 @@ def test_an_error_of_a_tool_is_recorded_whether_it_is_raised_or_told_to_the_mode
     assert not [span for span in trace.spans if "canary" in span.to_json()]
 
 
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "run"])
+def test_an_error_that_a_tool_called_by_hand_tells_of_is_recorded(trace: Any, how: str) -> None:
+    @tool
+    def excuse(a: int) -> int:
+        """Excuse."""
+        raise ToolException("canary")
+
+    excuse.handle_tool_error = excuse.handle_validation_error = True
+    for given in ({"a": 1}, {"a": "one"}):
+        match how:
+            case "invoke":
+                excuse.invoke(given)
+            case "ainvoke":
+                asyncio.run(excuse.ainvoke(given))
+            case _:
+                excuse.run(given)
+
+    assert [span.attributes["error.type"] for span in trace.spans] == ["tool_error"] * 2
+
+
 def test_arguments_and_results_of_tools_are_content(
     trace: Any, instrumentor: Any, tracer_provider: TracerProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,6 +148,8 @@ def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
         "langchain_core.tools.base": {
             "BaseTool.run": calls.tool,
             "BaseTool.arun": calls.atool,
+            "_handle_tool_error": calls.tell,
+            "_handle_validation_error": calls.tell,
             "_set_config_context": calls.config_context,
         },
         "langgraph.pregel.main": {

@@ -96,6 +96,15 @@ class Calls:
         """Do for an asynchronous tool what ``tool`` does."""
         return self._await_ending(wrapped(*args, **kwargs), Scope("tool"))
 
+    @staticmethod
+    def tell(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """Note that a tool tells of its error what it returns for it."""
+        with guard("langchain tool error"):
+            run = get_value(RUN)
+            if isinstance(run, Run) and run.kind == "tool":
+                run.told = True
+        return wrapped(*args, **kwargs)
+
     def stream(self, kind: Kind) -> Call:
         """Return a wrapper of generator functions whose first step begins a run of that kind."""
         return partial(self._stream, iterate, kind)

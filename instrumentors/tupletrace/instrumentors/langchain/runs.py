@@ -70,6 +70,8 @@ class Run:
     batch: object = None
     """Shared by the runs that one ``generate`` call started."""
     streamed: bool = False
+    told: bool = False
+    """Whether this tool turned its error into an answer for the model."""
     parallel: bool = False
     """Whether what runs in it runs side by side."""
     run_id: UUID | None = None

@@ -125,7 +125,7 @@ class Starts:
         )
         invocation.tool_call_id = call_id
         self._recorder.begin(run_id, run, invocation)
-        run.answered = partial(_returned, invocation)
+        run.answered = partial(_returned, invocation, run)
         scope = waiting("tool")
         if scope is not None:
             scope.enter(run)
@@ -220,12 +220,11 @@ def _answered(invocation: InferenceInvocation, asked_by: Run | None, response: A
         asked_by.prompt = None
 
 
-def _returned(invocation: ToolInvocation, output: Any) -> Error | None:
+def _returned(invocation: ToolInvocation, run: Run, output: Any) -> Error | None:
     message = output if is_message(output) else None
     if invocation.should_capture_content:
         invocation.tool_result = as_text(output if message is None else message.content)
-    # `handle_tool_error` turned the exception into an answer for the model.
-    told = message is not None and getattr(message, "status", None) == "error"
+    told = run.told or (message is not None and getattr(message, "status", None) == "error")
     return Error(message=None, type="tool_error") if told else None
 
 
