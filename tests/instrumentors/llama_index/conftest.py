@@ -184,14 +184,16 @@ def tree(spans: InMemorySpanExporter) -> Callable[[], list[Any]]:
     def build() -> list[Any]:
         finished = sorted(spans.get_finished_spans(), key=lambda span: span.start_time or 0)
         ids = {span.context.span_id for span in finished}
+        children: dict[int | None, list[ReadableSpan]] = {}
+        for span in finished:
+            parent = span.parent.span_id if span.parent and span.parent.span_id in ids else None
+            children.setdefault(parent, []).append(span)
 
         def below(parent: int | None) -> list[Any]:
             nodes: list[Any] = []
-            for span in finished:
-                mine = span.parent.span_id if span.parent and span.parent.span_id in ids else None
-                if mine == parent:
-                    children = below(span.context.span_id)
-                    nodes.append((span.name, children) if children else span.name)
+            for span in children.get(parent, ()):
+                under = below(span.context.span_id)
+                nodes.append((span.name, under) if under else span.name)
             return nodes
 
         return below(None)

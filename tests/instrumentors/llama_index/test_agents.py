@@ -222,15 +222,17 @@ def test_a_cancelled_run_leaves_no_span_open(llm: Any, endpoint: Any, failures: 
 
 
 @pytest.mark.usefixtures("asks_both")
-def test_thirty_interleaved_runs_keep_their_own_order_and_parents(llm: Any, tree: Any, named: Any) -> None:
+def test_two_hundred_interleaved_runs_keep_their_own_order_and_parents(
+    llm: Any, tree: Any, named: Any
+) -> None:
     helper = agent(llm())
 
     async def run() -> None:
-        await asyncio.gather(*(helper.run(user_msg=f"Question {n}") for n in range(30)))
+        await asyncio.gather(*(helper.run(user_msg=f"Question {n}") for n in range(200)))
 
     asyncio.run(run())
-    assert tree() == RUN * 30
-    assert sorted(span.attributes[STEP] for span in named("chat")) == [0] * 30 + [2] * 30
+    assert tree() == RUN * 200
+    assert sorted(span.attributes[STEP] for span in named("chat")) == [0] * 200 + [2] * 200
 
 
 @pytest.mark.usefixtures("asks_both")

@@ -12,11 +12,15 @@ from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
 import pytest
-from llama_index.core import VectorStoreIndex
+from llama_index.core import Document, MockEmbedding, VectorStoreIndex
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
+from llama_index.core.llms import MockLLM
 from llama_index.core.prompts import PromptTemplate
+from llama_index.core.workflow import Context, StartEvent, StopEvent, Workflow, step
 from llama_index.embeddings.openai import OpenAIEmbedding
 from llama_index.llms.openai import OpenAI
 from llama_index_instrumentation import DispatcherSpanMixin
@@ -190,6 +194,77 @@ def test_a_call_that_is_closed_from_another_context_detaches_nothing_there(
 
     asyncio.run(ask())
     assert set(failures()) == {"chat gpt-4o-mini"}
+
+
+class Summing(Workflow):
+    """A workflow with a model call, in a context that the program keeps."""
+
+    @step
+    async def sum_up(self, event: StartEvent) -> StopEvent:
+        text = PromptTemplate("Sum up {text}").format(text=event.text)
+        return StopEvent(result=str(await MockLLM(max_tokens=2).acomplete(text)))
+
+
+def test_what_is_kept_does_not_grow_with_the_number_of_runs(content: None) -> None:
+    """Queries, runs, and streams that are begun and dropped, each with a text of its own."""
+    instrumentor = LlamaIndexInstrumentor()
+    instrumentor.instrument(tracer_provider=TracerProvider())
+    documents = [Document(text="Paris is a city.")]
+    index = VectorStoreIndex.from_documents(documents, embed_model=MockEmbedding(2))
+    engine, workflow = index.as_query_engine(llm=MockLLM(max_tokens=2)), Summing()
+
+    async def run(number: int) -> None:
+        for each in range(number, number + 100):
+            engine.query(f"Question {each}?")
+            stream = MockLLM(max_tokens=2).stream_complete(f"Text {each}")
+            next(stream)
+            del stream
+            if each % 5 == 0:
+                await workflow.run(text=f"Text {each}", ctx=Context(workflow))
+
+    def kept() -> int:
+        gc.collect()
+        return len(gc.get_objects())
+
+    try:
+        for number in range(0, 500, 100):  # until what is bounded is full
+            asyncio.run(run(number))
+        before = kept()
+        for number in range(500, 700, 100):
+            asyncio.run(run(number))
+        assert kept() - before < 100
+    finally:
+        instrumentor.uninstrument()
+
+
+class Listener(BaseEventHandler):
+    """A handler of the user's own."""
+
+    heard: list[str] = []  # noqa: RUF012 - a pydantic field
+
+    def handle(self, event: Any, **kwargs: Any) -> None:
+        self.heard.append(type(event).__name__)
+
+
+def test_handlers_of_the_users_own_hear_what_they_would_hear_without_us(
+    index: VectorStoreIndex, llm: Any, tracer_provider: TracerProvider
+) -> None:
+    def heard() -> tuple[list[str], list[str]]:
+        root, listener, simple = get_dispatcher(), Listener(heard=[]), SimpleSpanHandler()
+        root.add_event_handler(listener)
+        root.add_span_handler(simple)
+        index.as_query_engine(llm=llm()).query("What is Paris?")
+        root.event_handlers.remove(listener)
+        root.span_handlers.remove(simple)
+        return listener.heard, [span.id_.rpartition(".")[2][:-37] for span in simple.completed_spans]
+
+    alone = heard()
+    instrumentor = LlamaIndexInstrumentor()
+    instrumentor.instrument(tracer_provider=tracer_provider)
+    beside = heard()
+    instrumentor.uninstrument()
+    assert beside == alone
+    assert len(alone[0]) > 5
 
 
 class Faulty(SpanProcessor):
