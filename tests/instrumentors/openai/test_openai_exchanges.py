@@ -258,6 +258,7 @@ def test_a1_a2_every_way_of_calling_gives_the_facts_and_what_the_program_would_s
         OpenAIInstrumentor().uninstrument()
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize("exchange", [exchange for exchange in EXCHANGES if "output" in exchange.values[0]])
 def test_the_answer_is_on_the_span_when_content_is_asked_for(
     provider: Any, capturing: None, instrumented: None, spans: Any, exchange: dict[str, Any]
