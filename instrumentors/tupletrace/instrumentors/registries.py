@@ -1,4 +1,4 @@
-"""Prompts of Langfuse's and MLflow's registries: what they are rendered or turned into keeps their name."""
+"""Prompts that somebody keeps outside the program: what is made of them keeps their name and version."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +20,26 @@ _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 """Module -> the methods that return a prompt's text, rendered or as a framework's template."""
+
+
+def declared(metadata: Mapping[str, Any], *, own: bool = False) -> Prompt | None:
+    """Return the prompt that metadata names and versions: LangSmith's hub, Langfuse, or the user.
+
+    Plain ``name`` and ``version`` count in a template's ``own`` metadata alone: a run's are the program's.
+    """
+    if not metadata:
+        return None
+    repo, commit = metadata.get("lc_hub_repo"), metadata.get("lc_hub_commit_hash")
+    if repo and commit:
+        owner = metadata.get("lc_hub_owner")
+        return Prompt(f"{owner}/{repo}" if owner and owner != "-" else str(repo), str(commit), "declared")
+    langfuse = metadata.get("langfuse_prompt")
+    name, version = getattr(langfuse, "name", None), getattr(langfuse, "version", None)
+    if name is None or version is None:
+        name, version = metadata.get("prompt_name"), metadata.get("prompt_version")
+    if own and (name is None or version is None):
+        name, version = metadata.get("name"), metadata.get("version")
+    return None if not name or version is None else Prompt(str(name), str(version), "declared")
 
 
 def wrap_registries(patches: Patches, keep: Callable[[Prompt, str], object]) -> None:

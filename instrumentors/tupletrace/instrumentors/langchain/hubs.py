@@ -8,6 +8,7 @@ from tupletrace.instrumentors.base import Wrapper
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import Prompt
 from tupletrace.instrumentors.langchain import templates
+from tupletrace.instrumentors.registries import declared
 
 Call = Callable[..., Any]
 Args = tuple[Any, ...]
@@ -40,7 +41,7 @@ class Hubs:
     def _remember(self, pulled: Any) -> None:
         # With its model it is the first step of a sequence.
         template = getattr(pulled, "first", pulled)
-        prompt = templates.declared(getattr(template, "metadata", None) or {}, own=True)
+        prompt = declared(getattr(template, "metadata", None) or {}, own=True)
         if prompt is None:
             return
         for role, text in templates.texts_of(template):

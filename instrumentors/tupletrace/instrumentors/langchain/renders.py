@@ -10,6 +10,7 @@ from tupletrace.instrumentors.langchain import templates
 from tupletrace.instrumentors.langchain.calls import ambient_parent_id
 from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.runs import Run
+from tupletrace.instrumentors.registries import declared
 
 Call = Callable[..., Any]
 _inside: Final[ContextVar[bool]] = ContextVar("tupletrace.langchain.rendering", default=False)
@@ -75,8 +76,8 @@ class Renders:
 
 
 def _identify(template: Any, step: Run | None) -> Prompt | None:
-    own = templates.declared(template.metadata or {}, own=True)
-    return own or (templates.declared(step.metadata) if step is not None else None)
+    own = declared(template.metadata or {}, own=True)
+    return own or (declared(step.metadata) if step is not None else None)
 
 
 def _derive(template: Any, texts: Sequence[templates.Text], step: Run | None, run: Run | None) -> Prompt:

@@ -2,10 +2,9 @@
 
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from tupletrace.instrumentors.identity import Prompt
 from tupletrace.instrumentors.langchain.messages import role_of
 from tupletrace.semconv import fingerprint
 
@@ -15,26 +14,6 @@ _ROLES: Final = {
     "HumanMessagePromptTemplate": "user",
     "AIMessagePromptTemplate": "assistant",
 }
-
-
-def declared(metadata: Mapping[str, Any], *, own: bool = False) -> Prompt | None:
-    """Return the prompt that metadata names and versions: LangSmith's hub, Langfuse, or the user.
-
-    Plain ``name`` and ``version`` count in a template's ``own`` metadata alone: a run's are the program's.
-    """
-    if not metadata:
-        return None
-    repo, commit = metadata.get("lc_hub_repo"), metadata.get("lc_hub_commit_hash")
-    if repo and commit:
-        owner = metadata.get("lc_hub_owner")
-        return Prompt(f"{owner}/{repo}" if owner and owner != "-" else str(repo), str(commit), "declared")
-    langfuse = metadata.get("langfuse_prompt")
-    name, version = getattr(langfuse, "name", None), getattr(langfuse, "version", None)
-    if name is None or version is None:
-        name, version = metadata.get("prompt_name"), metadata.get("prompt_version")
-    if own and (name is None or version is None):
-        name, version = metadata.get("name"), metadata.get("version")
-    return None if not name or version is None else Prompt(str(name), str(version), "declared")
 
 
 def given_name(template: Any, run_name: str | None) -> str | None:

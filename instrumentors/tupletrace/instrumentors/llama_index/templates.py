@@ -12,7 +12,7 @@ from typing import Any, Final
 from tupletrace.instrumentors.base import Patches, Wrapper
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import Prompt
-from tupletrace.instrumentors.langchain.templates import declared
+from tupletrace.instrumentors.registries import declared
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 _CONTENT: Final = "tupletrace.content"
