@@ -193,11 +193,11 @@ def test_f40_without_tokens_other_machines_are_not_let_in(
     tmp_path: Path, tupletrace: Any, where: str
 ) -> None:
     here = {"TUPLETRACE_GRPC": "127.0.0.1:0", "TUPLETRACE_HTTP": "127.0.0.1:0"}
-    for address in ("0.0.0.0:0", "[::]:0"):
-        done = tupletrace("serve", "--db", tmp_path / "x.duckdb", **here | {where: address})
-        assert done.returncode == 2
-        assert "tokens add" in done.stderr
-        assert "--insecure" in done.stderr
+    address = "0.0.0.0:0" if where == "TUPLETRACE_GRPC" else "[::]:0"
+    done = tupletrace("serve", "--db", tmp_path / "x.duckdb", **here | {where: address})
+    assert done.returncode == 2
+    assert "tokens add" in done.stderr
+    assert "--insecure" in done.stderr
 
 
 def test_f40_unless_it_is_said(start_processor: Callable[..., Any]) -> None:

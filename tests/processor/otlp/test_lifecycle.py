@@ -15,6 +15,8 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from tupletrace.processor.cli import main
+
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 PROTOBUF = "application/x-protobuf"
 
@@ -288,15 +290,22 @@ def test_f30_a_connection_that_says_nothing_is_closed(client: Any) -> None:
         assert silent.recv(100) == b""
 
 
-def test_the_command_says_why_in_one_line_when_an_option_is_wrong(tupletrace: Any, tmp_path: Path) -> None:
+def test_the_command_says_why_in_one_line_when_an_option_is_wrong(
+    tupletrace: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for wrong in (
         ["--tls-cert", "x.pem"],
         ["--max-request", "many"],
         ["--disk-reserve", "5%"],
         ["--log-format", "xml"],
-        ["--tls-cert", str(tmp_path / "no.pem"), "--tls-key", str(tmp_path / "no.key")],
     ):
-        done = tupletrace("serve", "--db", tmp_path / "x.duckdb", *wrong)
-        assert done.returncode == 2
-        assert done.stderr.startswith("tupletrace: ")
-        assert done.stderr.count("\n") == 1
+        assert main(["serve", "--db", str(tmp_path / "x.duckdb"), *wrong]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("tupletrace: ")
+        assert wrong[0] in said
+        assert said.count("\n") == 1
+    missing = ["--tls-cert", tmp_path / "no.pem", "--tls-key", tmp_path / "no.key"]
+    done = tupletrace("serve", "--db", tmp_path / "x.duckdb", *missing)
+    assert done.returncode == 2
+    assert str(tmp_path / "no.pem") in done.stderr
+    assert done.stderr.count("\n") == 1
