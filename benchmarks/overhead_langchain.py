@@ -148,7 +148,7 @@ if __name__ == "__main__":
                 "agent with a tool": 3,
             },
             reference="openllmetry",
-            environment={"LANGSMITH_TRACING": "false"},
+            environment={"LANGSMITH_TRACING": "false", "PYTHONWARNINGS": "ignore"},
         ),
         __doc__,
     )
