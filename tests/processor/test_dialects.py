@@ -273,6 +273,21 @@ def test_a_blob_that_is_not_what_it_should_be_spoils_nothing(stored: Any, blob: 
     assert stored(said)["response_model"] == "gpt-4o"
 
 
+def test_names_that_contradict_each_other_on_a_span_are_told(stored: Any) -> None:
+    both = CALLS["openinference"] | {
+        "gen_ai.usage.input_tokens": 90,
+        "gen_ai.usage.output_tokens": 20,
+        "gen_ai.provider.name": "OpenAI",
+        "session.id": "a",
+        "gen_ai.conversation.id": "b",
+    }
+    row = stored(both)
+    assert (row["input_tokens"], row["conversation_id"]) == (90, "b"), "the standard's own name is believed"
+    assert dict(row["conflicts"]) == {"input_tokens": "100", "conversation_id": "a"}
+    for said in CALLS.values():
+        assert not stored(said)["conflicts"]
+
+
 def test_every_source_of_every_dialect_is_understood() -> None:
     texts = [(text, one.name) for one in DIALECTS for sources in one.columns.values() for text in sources]
     assert {Source.parse(*text) for text in texts} == {

@@ -26,10 +26,10 @@ def canonical(spans: Spans) -> pa.Table:
     failed = pc.equal(table.column("status_code").combine_chunks(), "ERROR")
     columns = Columns(attributes, table.column("name").combine_chunks(), failed)
     found = {column: columns.column(column) for column in COLUMNS} | {"operation_name": columns.operation}
+    found["conflicts"] = columns.conflicts(found)
     _complete(attributes, found)
     found["service_name"] = spans.resource.pick([names.SERVICE_NAME])
     found["dialect"] = columns.dialect()
-    found["conflicts"] = pa.nulls(spans.attributes.count, pa.map_(pa.string(), pa.string()))
     for column, values in found.items():
         table = table.append_column(column, values)
     return _without_pending(spans, table)

@@ -25,15 +25,14 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from fnmatch import fnmatchcase, translate
+from fnmatch import translate
 from pathlib import Path
 from typing import Any, Final
 
 from tupletrace.processor.database import StoreError
-from tupletrace.processor.prices import Model
+from tupletrace.processor.prices import Own
 
 _MILLION: Final = 1_000_000
 _TOKENS: Final = (
@@ -58,30 +57,6 @@ _WHEN: Final = ("provider", "model", "route", "service_tier", "from", "to", "abo
 
 class PricesError(StoreError):
     """The file cannot be used; the message says where and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Own:
-    """One entry of the file: for which calls, and its rows (context tiers) of ``price_book``."""
-
-    provider: str
-    model: str
-    service_tier: str | None
-    route: str | None
-    """As a regular expression."""
-    valid_from: datetime | None
-    valid_to: datetime | None
-    source: str
-    rows: tuple[dict[str, object], ...]
-
-    def fits(self, key: Model) -> bool:
-        """Say whether this is a price of a model, at some time and on some route."""
-        tier = self.service_tier in (None, key.service_tier)
-        return (
-            tier
-            and fnmatchcase(key.provider_name or "", self.provider)
-            and fnmatchcase(key.model, self.model)
-        )
 
 
 def path() -> Path:

@@ -4,17 +4,16 @@ A model is looked up once per (provider, model, service tier), never per span.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pyarrow as pa
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices, TimeOfDateConstraint
-
-if TYPE_CHECKING:
-    from tupletrace.processor.own_prices import Own
 
 T = TypeVar("T")
 SOURCE: Final = f"genai-prices {version('genai-prices')}"
@@ -72,7 +71,31 @@ class Model(NamedTuple):
     service_tier: str | None
 
 
-def price_rows(models: Iterable[Model], own: "Sequence[Own]" = ()) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class Own:
+    """One price of the user's: for which calls, and its rows (context tiers) of ``price_book``."""
+
+    provider: str
+    model: str
+    service_tier: str | None
+    route: str | None
+    """As a regular expression."""
+    valid_from: datetime | None
+    valid_to: datetime | None
+    source: str
+    rows: tuple[dict[str, object], ...]
+
+    def fits(self, key: Model) -> bool:
+        """Say whether this is a price of a model, at some time and on some route."""
+        tier = self.service_tier in (None, key.service_tier)
+        return (
+            tier
+            and fnmatchcase(key.provider_name or "", self.provider)
+            and fnmatchcase(key.model, self.model)
+        )
+
+
+def price_rows(models: Iterable[Model], own: Sequence[Own] = ()) -> pa.Table:
     """Return the rows of ``price_book`` for these models; an unknown model gets one row without prices.
 
     The user's own prices come before those of ``genai-prices``, the first of them before the others.
@@ -85,7 +108,7 @@ def price_rows(models: Iterable[Model], own: "Sequence[Own]" = ()) -> pa.Table:
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def _among(own: "list[Own]", book: list[dict[str, object]]) -> Iterator[dict[str, object]]:
+def _among(own: list[Own], book: list[dict[str, object]]) -> Iterator[dict[str, object]]:
     """Yield rows of which one alone is valid at any time on any route."""
     ends = {end for one in [*own, *map(_Period.of, book)] for end in (one.valid_from, one.valid_to) if end}
     for begin, end in _pairs([None, *sorted(ends)]):

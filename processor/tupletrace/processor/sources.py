@@ -11,13 +11,34 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor.attributes import Attributes
+from tupletrace.processor.attributes import Attributes, list_offsets
 from tupletrace.semconv.dialects import AT_PATH, COLUMNS, DIALECTS, IGNORED, OPENINGS, VALUES, Source
 from tupletrace.semconv.providers import provider
 
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
 
+_COMPARED: Final = (
+    "provider_name",
+    "response_id",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_output_tokens",
+    "prompt_name",
+    "prompt_version",
+    "conversation_id",
+)
+"""Columns of which all names on a span should say the same. Of models they do not: one says the alias."""
+_SAID: Final = {
+    column: {
+        one.name: [Source.parse(text, one.name) for text in one.columns[column]]
+        for one in DIALECTS
+        if column in one.columns
+    }
+    for column in _COMPARED
+}
 Mask = npt.NDArray[np.bool_]
 _SPAN_NAME: Final = "@name"
 _OPERATION: Final = "operation_name"
@@ -62,6 +83,11 @@ def _meaning(table: Mapping[str, str]) -> Callable[[str], str | None]:
 def _meaning_of(column: str, key: str) -> Callable[[str], str | None] | None:
     table = VALUES.get((column, key))
     return _meaning(table) if table else provider if column == "provider_name" else None
+
+
+def _places(names: list[pa.Array]) -> npt.NDArray[np.int64]:
+    known = pa.array(_COMPARED, pa.string())
+    return pc.index_in(pa.concat_arrays(names), known).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def _among(names: pa.Array, patterns: tuple[str, ...]) -> pa.Array:
@@ -115,6 +141,35 @@ class Columns:
         if plain or not found:
             found.append(self._attributes.pick(plain))
         return pc.coalesce(*found) if len(found) > 1 else found[0]
+
+    def conflicts(self, found: Mapping[str, pa.Array]) -> pa.Array:
+        """Return for each span a map: column -> what another vendor's names on it say instead."""
+        rows, names, values = (
+            [np.zeros(0, np.int64)],
+            [pa.array([], pa.string())],
+            [pa.array([], pa.string())],
+        )
+        for column in _COMPARED:
+            said = [one for name in _SAID[column] if (one := self._said(name, column)) is not None]
+            for other in said if len(said) > 1 else ():
+                differs = pc.fill_null(pc.not_equal(other, found[column]), False)
+                at = np.flatnonzero(differs.to_numpy(zero_copy_only=False))
+                rows.append(at)
+                names.append(pa.array([column] * len(at), pa.string()))
+                values.append(other.take(pa.array(at)))
+        every = np.concatenate(rows)
+        # One of each column: a map has no key twice.
+        _, first = np.unique(every * len(_COMPARED) + _places(names), return_index=True)
+        taken = pa.array(first)
+        texts = [pa.concat_arrays(one).take(taken) for one in (names, values)]
+        return pa.MapArray.from_arrays(list_offsets(every[first], self._attributes.count), *texts)
+
+    def _said(self, dialect: str, column: str) -> pa.Array | None:
+        present = [source for source in _SAID[column][dialect] if self._present(source.key)]
+        found = [self._values(source, column) for source in present]
+        meanings = [_meaning_of(column, source.key) for source in present]
+        meant = [mapped(one, of) if of else one for one, of in zip(found, meanings, strict=True)]
+        return pc.coalesce(*meant) if meant else None
 
     def _present(self, key: str) -> bool:
         return key == _SPAN_NAME or all(part in self._keys for part in key.split("+"))
@@ -170,12 +225,15 @@ def extract(raw: pa.Array, expressions: list[str]) -> list[pa.Array]:
     # All paths in one reading of the JSON.
     paths = [sql.removeprefix(AT_PATH)[:-1] for sql in expressions if sql.startswith(AT_PATH)]
     place = {f"{AT_PATH}{path})": f"found[{i}]" for i, path in enumerate(paths, 1)}
-    selected = ", ".join(f"nullif(TRY(CAST({place.get(sql, sql)} AS VARCHAR)), '')" for sql in expressions)
+    asked = [f"nullif(TRY(CAST({place.get(sql, sql)} AS VARCHAR)), '')" for sql in expressions]
+    selected = ", ".join(f"{sql} AS column_{i}" for i, sql in enumerate(asked))
     at_paths = f"TRY(json_extract_string(v, [{', '.join(paths)}]))" if paths else "NULL"
     with ENGINE.cursor() as cursor:
         cursor.register("raw_values", pa.table({"raw": raw}))
-        answer = cursor.sql(
-            f"SELECT {selected} FROM (SELECT raw, v, {at_paths} AS found FROM "
-            "(SELECT raw, as_json(raw) AS v FROM raw_values))"
-        ).to_arrow_table()
+        # As a relation it would be planned twice.
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE answer AS SELECT {selected} "
+            f"FROM (SELECT raw, v, {at_paths} AS found FROM (SELECT raw, as_json(raw) AS v FROM raw_values))"
+        )
+        answer = cursor.table("answer").to_arrow_table()
     return [column.combine_chunks() for column in answer.columns]
