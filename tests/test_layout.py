@@ -42,6 +42,7 @@ FLOW = [
     ["store"],
     ["index", "recost"],
     ["rebuild"],
+    ["forget"],
     ["listen", "lock", "query", "guard", "body", "sql_endpoint", "grpc_server", "http_server"],
     ["flight_messages", "flight_catalog", "flight_server"],
     ["forward"],

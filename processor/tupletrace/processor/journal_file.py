@@ -69,6 +69,7 @@ def open_for_writing(file: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA page_size = 65536")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA user_version = 0")
     connection.execute(_SCHEMA)
     present = _columns(connection)
     for column in _LATER_COLUMNS:

@@ -27,7 +27,7 @@ def rebuild(path: Path, progress: Progress) -> Path | None:
     folder = journal_folder(path)
     if journal.first_seq(folder) is None:
         raise StoreError(f"there is no journal at {folder}: nothing to make {path} from")
-    making = path.with_name(path.name + ".rebuilding")
+    making = unfinished(path)
     try:
         store = Store(making)
     except StoreError:
@@ -39,6 +39,11 @@ def rebuild(path: Path, progress: Progress) -> Path | None:
     kept = database.set_aside(path, "replaced") if path.exists() else None
     making.replace(path)
     return kept
+
+
+def unfinished(path: Path) -> Path:
+    """Return where a database is made again until it is whole."""
+    return path.with_name(path.name + ".rebuilding")
 
 
 def reprocess(path: Path, since: datetime, progress: Progress) -> int:

@@ -12,6 +12,7 @@ from tupletrace.processor.cli import (
     coverage,
     demo,
     doctor,
+    forget,
     prices,
     questions,
     rebuild,
@@ -34,6 +35,7 @@ _COMMANDS: Final = (
     trace,
     tokens,
     rebuild,
+    forget,
     doctor,
     demo,
 )

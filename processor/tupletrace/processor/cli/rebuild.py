@@ -35,7 +35,7 @@ def _moment(text: str) -> datetime:
 def _rebuild(asked: argparse.Namespace) -> int:
     from tupletrace.processor.rebuild import rebuild
 
-    with _alone(asked, "rebuilding") as progress:
+    with alone(asked, "rebuilding") as progress:
         kept = rebuild(asked.db, progress)
     print(f"{asked.db} is made again" + (f"; the old one is kept as {kept}" if kept else ""))
     return 0
@@ -44,14 +44,14 @@ def _rebuild(asked: argparse.Namespace) -> int:
 def _reprocess(asked: argparse.Namespace) -> int:
     from tupletrace.processor.rebuild import reprocess
 
-    with _alone(asked, "reprocessing") as progress:
+    with alone(asked, "reprocessing") as progress:
         count = reprocess(asked.db, asked.since, progress)
     print(f"{count} requests since {asked.since:%Y-%m-%d %H:%M} UTC are read again")
     return 0
 
 
 @contextmanager
-def _alone(asked: argparse.Namespace, doing: str) -> Generator[Callable[[int, int], None]]:
+def alone(asked: argparse.Namespace, doing: str) -> Generator[Callable[[int, int], None]]:
     """Own the database, and show how far it is."""
     from rich.console import Console
     from rich.progress import Progress

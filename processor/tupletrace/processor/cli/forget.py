@@ -1,0 +1,36 @@
+"""``tupletrace forget``: traces of a user, of a conversation, or one trace, gone for good."""
+
+import argparse
+
+from tupletrace.processor.cli.options import Commands, add_db
+from tupletrace.processor.cli.rebuild import alone
+
+
+def add(commands: Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("forget", help="delete every trace of a user or conversation, or one trace")
+    whose = parser.add_mutually_exclusive_group(required=True)
+    for kind, said in (
+        ("user", "user.id"),
+        ("conversation", "gen_ai.conversation.id"),
+        ("trace", "trace id, hex"),
+    ):
+        whose.add_argument(f"--{kind}", metavar="ID", help=said)
+    add_db(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(asked: argparse.Namespace) -> int:
+    from tupletrace.processor.forget import KINDS, forget, others
+
+    kind = next(kind for kind in KINDS if getattr(asked, kind) is not None)
+    with alone(asked, "forgetting") as progress:
+        record = forget(asked.db, kind, getattr(asked, kind), progress)
+    said = (
+        f"{record['traces']} traces with {record['spans']} spans are gone from the journal and the database"
+    )
+    print(f"{said} of {asked.db}")
+    remaining = others(asked.db)
+    for file in remaining:
+        print(f"not looked into, delete it yourself if it may hold some of them: {file}")
+    return 1 if remaining else 0
