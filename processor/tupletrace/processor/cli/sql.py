@@ -31,14 +31,14 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    if asked.statement and asked.file:
+    if asked.statement is not None and asked.file:
         raise UsageError("give the SQL or --file, not both")
     if asked.file:
         try:
             sql = asked.file.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{asked.file} cannot be read: {error}") from None
-    elif asked.statement:
+    elif asked.statement is not None:
         sql = asked.statement
     elif sys.stdin.isatty():
         from tupletrace.processor.cli import shell
