@@ -1,6 +1,7 @@
 """What every test shares: spans in memory, and errors of ours raised instead of swallowed."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 os.environ["TUPLETRACE_RAISE_ERRORS"] = "1"
+# A shell that starts the tests in the background has Ctrl-C ignored, by the programs under test too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # A deadline measures the machine and its other tenants.
 settings.register_profile("tupletrace", deadline=None)
 settings.load_profile("tupletrace")

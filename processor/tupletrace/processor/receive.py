@@ -98,7 +98,9 @@ class Receiver:
         if unpack is None and len(body) <= _INLINE_BYTES:
             return self._accept(signal, body, None, held)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._checking, self._accept, signal, body, unpack, held)
+        accepting = loop.run_in_executor(self._checking, self._accept, signal, body, unpack, held)
+        # A client that goes away would take it out of the queue, and its bytes would be held for ever.
+        return await asyncio.shield(accepting)
 
     def _accept(
         self, signal: str, body: bytes, unpack: Callable[[bytes, Held], bytes] | None, held: Held

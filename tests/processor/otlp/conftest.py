@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,9 @@ class Client:
         named = {"Content-Type": PROTOBUF} | {key.replace("_", "-"): said for key, said in headers.items()}
         connection = http.client.HTTPConnection(self.processor.http, timeout=30)
         try:
-            connection.request(method, path, body, {key: said for key, said in named.items() if said})
+            # Who refuses a body does not read it to its end.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, body, {key: said for key, said in named.items() if said})
             got = connection.getresponse()
             return Response(got.status, got.read(), {key.lower(): said for key, said in got.headers.items()})
         finally:
