@@ -1,14 +1,10 @@
 -- `tupletrace costs --by day`: USD per day (UTC), the dearest first.
-SELECT
-    CAST(start_time AT TIME ZONE 'UTC' AS DATE) AS day,
-    count(*) AS llm_calls,
-    CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
-    CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-    CAST(sum(cost_usd) AS DECIMAL(24, 12)) AS cost_usd,
-    CAST(sum(cache_savings_usd) AS DECIMAL(24, 12)) AS cache_savings_usd,
-    CAST(sum(CASE WHEN cost_status = 'unpriced' THEN 1 ELSE 0 END) AS BIGINT) AS unpriced_calls,
-    CAST(sum(CASE WHEN cost_status = 'partly_priced' THEN 1 ELSE 0 END) AS BIGINT) AS partly_priced_calls,
-    CAST(sum(CASE WHEN usage_status = 'absent' AND status_code <> 'ERROR' THEN 1 ELSE 0 END) AS BIGINT) AS calls_without_usage
-FROM llm_calls
-GROUP BY CAST(start_time AT TIME ZONE 'UTC' AS DATE)
-ORDER BY day DESC, CAST(start_time AT TIME ZONE 'UTC' AS DATE);
+SELECT *
+FROM (
+    SELECT
+        CAST(start_time AT TIME ZONE 'UTC' AS DATE) AS day,
+        unnest(spending(calls))
+    FROM llm_calls AS calls
+    GROUP BY day
+) AS spent
+ORDER BY day DESC;

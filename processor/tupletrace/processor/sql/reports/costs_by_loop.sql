@@ -1,17 +1,13 @@
 -- `tupletrace costs --by loop`: USD per agent's loop of tool calls: the calls of one agent in one trace, the dearest first.
-SELECT
-    trace_id,
-    agent_name,
-    count(DISTINCT agent_step) AS steps,
-    count(*) AS llm_calls,
-    CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
-    CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-    CAST(sum(cost_usd) AS DECIMAL(24, 12)) AS cost_usd,
-    CAST(sum(cache_savings_usd) AS DECIMAL(24, 12)) AS cache_savings_usd,
-    CAST(sum(CASE WHEN cost_status = 'unpriced' THEN 1 ELSE 0 END) AS BIGINT) AS unpriced_calls,
-    CAST(sum(CASE WHEN cost_status = 'partly_priced' THEN 1 ELSE 0 END) AS BIGINT) AS partly_priced_calls,
-    CAST(sum(CASE WHEN usage_status = 'absent' AND status_code <> 'ERROR' THEN 1 ELSE 0 END) AS BIGINT) AS calls_without_usage
-FROM llm_calls
-WHERE tools_version IS NOT NULL
-GROUP BY trace_id, agent_name
+SELECT *
+FROM (
+    SELECT
+        trace_id,
+        agent_name,
+        count(DISTINCT agent_step) AS steps,
+        unnest(spending(calls))
+    FROM llm_calls AS calls
+    WHERE tools_version IS NOT NULL
+    GROUP BY trace_id, agent_name
+) AS spent
 ORDER BY cost_usd DESC NULLS LAST, trace_id, agent_name;

@@ -1,14 +1,10 @@
 -- `tupletrace costs --by trace`: USD per trace, the dearest first.
-SELECT
-    trace_id,
-    count(*) AS llm_calls,
-    CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
-    CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-    CAST(sum(cost_usd) AS DECIMAL(24, 12)) AS cost_usd,
-    CAST(sum(cache_savings_usd) AS DECIMAL(24, 12)) AS cache_savings_usd,
-    CAST(sum(CASE WHEN cost_status = 'unpriced' THEN 1 ELSE 0 END) AS BIGINT) AS unpriced_calls,
-    CAST(sum(CASE WHEN cost_status = 'partly_priced' THEN 1 ELSE 0 END) AS BIGINT) AS partly_priced_calls,
-    CAST(sum(CASE WHEN usage_status = 'absent' AND status_code <> 'ERROR' THEN 1 ELSE 0 END) AS BIGINT) AS calls_without_usage
-FROM llm_calls
-GROUP BY trace_id
+SELECT *
+FROM (
+    SELECT
+        trace_id,
+        unnest(spending(calls))
+    FROM llm_calls AS calls
+    GROUP BY trace_id
+) AS spent
 ORDER BY cost_usd DESC NULLS LAST, trace_id;
