@@ -99,6 +99,48 @@ class Telemetry(TelemetryHandler):
         return _Workflow(self, name, **options) if _KNOWN else super().workflow(name, **options)
 
 
+class _Lean:
+    """What both have of their handler, and how their span begins; the rest of their bases is left out."""
+
+    _start_span = True
+    _finished = False
+    _request_stream = _ttfc_seconds = _stream_last_chunk_at = None
+
+    def _tell_through(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._tracer = telemetry._tracer
+        self._instruments = telemetry._instruments
+        self._logger = telemetry._logger
+        self._completion_hook = telemetry._completion_hook
+        self._content_capturing_mode = telemetry._content_capturing_mode
+
+    def _begin(
+        self,
+        title: str,
+        kind: SpanKind,
+        start: dict[str, Any],
+        context: Context | None,
+        conversation_id: str | None,
+    ) -> Context:
+        """Start the span with its first attributes; return the context that it is current in."""
+        self._start_attributes = start
+        self.conversation_id = conversation_id or get_ambient_conversation_id(context)
+        if self.conversation_id:
+            context = with_conversation_id(self.conversation_id, context)
+        self.span = self._tracer.start_span(title, kind=kind, attributes=start, context=context)
+        return set_span_in_context(self.span, context)
+
+    def _enter(self, context: Context, attached: bool) -> None:
+        self._span_context = context
+        self._attach_to_context = attached
+        self._context_token = attach(context) if attached else None
+        self._monotonic_start_s = default_timer()
+
+    @property
+    def should_capture_content(self) -> bool:
+        return self._telemetry.should_capture_content()
+
+
 class _Said(InferenceData):
     """Holds what was said; the rest is None by its class."""
 
@@ -110,14 +152,11 @@ class _Said(InferenceData):
 _NOTHING_SAID: Final = len(vars(_Said()))
 
 
-class _Inference(InferenceInvocation):
+class _Inference(_Lean, InferenceInvocation):
     """An outermost inference: as the base in all that it says, to span, metrics, event and hook."""
 
     _context_key = CLIENT_INFERENCE_CONTEXT_KEY
     _dataclass_class_object = _Said
-    _start_span = True
-    _finished = False
-    _request_stream = _ttfc_seconds = _stream_last_chunk_at = None
 
     def __init__(
         self,
@@ -133,12 +172,7 @@ class _Inference(InferenceInvocation):
         _attach_to_context: bool = True,
         conversation_id: str | None = None,
     ) -> None:
-        self._telemetry = telemetry
-        self._tracer = telemetry._tracer
-        self._instruments = telemetry._instruments
-        self._logger = telemetry._logger
-        self._completion_hook = telemetry._completion_hook
-        self._content_capturing_mode = telemetry._content_capturing_mode
+        self._tell_through(telemetry)
         self._emit_event = telemetry.emits_event
         self._error_type_resolver = error_type_resolver
         self._operation_name = operation = operation_name or "chat"
@@ -147,27 +181,15 @@ class _Inference(InferenceInvocation):
         data.provider_name = provider
         self.attributes, self.metric_attributes = data.attributes, data.metric_attributes
         start: dict[str, Any] = {names.OPERATION_NAME: operation, names.PROVIDER_NAME: provider}
-        self._start_attributes = start
         if request_model is not None:
             data.request_model = start[names.REQUEST_MODEL] = request_model
         if server_address is not None:
             data.server_address = start["server.address"] = server_address
         if server_port is not None:
             data.server_port = start["server.port"] = server_port
-        self.conversation_id = conversation_id or get_ambient_conversation_id(context)
-        if self.conversation_id:
-            context = with_conversation_id(self.conversation_id, context)
-        name = f"{operation} {request_model}" if request_model else operation
-        self.span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=start, context=context)
-        around = set_span_in_context(self.span, context)
-        self._span_context = set_value(CLIENT_INFERENCE_CONTEXT_KEY, _Said(), around)
-        self._attach_to_context = _attach_to_context
-        self._context_token = attach(self._span_context) if _attach_to_context else None
-        self._monotonic_start_s = default_timer()
-
-    @property
-    def should_capture_content(self) -> bool:
-        return self._telemetry.should_capture_content()
+        title = f"{operation} {request_model}" if request_model else operation
+        around = self._begin(title, SpanKind.CLIENT, start, context, conversation_id)
+        self._enter(set_value(CLIENT_INFERENCE_CONTEXT_KEY, _Said(), around), _attach_to_context)
 
     def _apply_finish(self, error: Error | None = None) -> None:
         if error is not None:
@@ -225,13 +247,10 @@ class _Inference(InferenceInvocation):
         return content
 
 
-class _Workflow(WorkflowInvocation):
+class _Workflow(_Lean, WorkflowInvocation):
     """A workflow: as the base in all that it says, to span, metric and hook."""
 
     _context_key = _dataclass_class_object = None
-    _start_span = True
-    _finished = False
-    _request_stream = _ttfc_seconds = _stream_last_chunk_at = None
     _error_type_resolver = None
     _operation_name = "invoke_workflow"
 
@@ -244,32 +263,17 @@ class _Workflow(WorkflowInvocation):
         _attach_to_context: bool = True,
         conversation_id: str | None = None,
     ) -> None:
-        self._telemetry = telemetry
-        self._tracer = telemetry._tracer
-        self._instruments = telemetry._instruments
-        self._logger = telemetry._logger
-        self._completion_hook = telemetry._completion_hook
-        self._content_capturing_mode = telemetry._content_capturing_mode
+        self._tell_through(telemetry)
         self._name = name
         data = self._data = WorkflowData(workflow_name=name)
         self.attributes, self.metric_attributes = data.attributes, data.metric_attributes
         start: dict[str, Any] = {names.OPERATION_NAME: self._operation_name}
         if name is not None:
             start["gen_ai.workflow.name"] = name
-        self._start_attributes = start
-        self.conversation_id = conversation_id or get_ambient_conversation_id(context)
-        if self.conversation_id:
-            context = with_conversation_id(self.conversation_id, context)
-        titled = f"{self._operation_name} {name}" if name else self._operation_name
-        self.span = self._tracer.start_span(titled, attributes=start, context=context)
-        self._span_context = set_span_in_context(self.span, context)
-        self._attach_to_context = _attach_to_context
-        self._context_token = attach(self._span_context) if _attach_to_context else None
-        self._monotonic_start_s = default_timer()
-
-    @property
-    def should_capture_content(self) -> bool:
-        return self._telemetry.should_capture_content()
+        title = f"{self._operation_name} {name}" if name else self._operation_name
+        self._enter(
+            self._begin(title, SpanKind.INTERNAL, start, context, conversation_id), _attach_to_context
+        )
 
     def _apply_finish(self, error: Error | None = None) -> None:
         if error is not None:
