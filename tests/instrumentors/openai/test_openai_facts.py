@@ -227,7 +227,7 @@ def test_cached_tokens_are_read_where_each_provider_puts_them(
     assert facts().get("gen_ai.usage.cache_read.input_tokens") == cached
 
 
-def test_a_tool_call_is_finish_reason_tool_call_in_both_apis(
+def test_finish_reasons_are_those_of_the_server(
     provider: Any, program: Any, completion: dict[str, Any], response: dict[str, Any], spans: Any
 ) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -249,8 +249,8 @@ def test_a_tool_call_is_finish_reason_tool_call_in_both_apis(
     program.call("responses.create", model="m", input="Capital of France?")
 
     chat, answered = (span.attributes for span in spans.get_finished_spans())
-    assert chat["gen_ai.response.finish_reasons"] == ("tool_call", "content_filter")
-    assert answered["gen_ai.response.finish_reasons"] == ("tool_call",)
+    assert chat["gen_ai.response.finish_reasons"] == ("tool_calls", "content_filter")
+    assert answered["gen_ai.response.finish_reasons"] == ("tool_calls",)
 
 
 def test_an_incomplete_response_says_what_cut_it_short(

@@ -119,7 +119,7 @@ def test_each_choice_of_a_stream_has_its_finish_reason(
 
     program.read("chat.completions.create", **CHAT, n=2)
 
-    assert facts()["gen_ai.response.finish_reasons"] == ("stop", "tool_call")
+    assert facts()["gen_ai.response.finish_reasons"] == ("stop", "tool_calls")
 
 
 def test_the_stream_is_the_client_s_own_to_the_program(

@@ -19,14 +19,15 @@ _ECHOED: Final = (
     ("system_fingerprint", names.OPENAI_SYSTEM_FINGERPRINT),
 )
 _CODE: Final = re.compile(r"[\w.:/-]{1,64}")
-_FINISH_REASONS: Final = {
-    "tool_calls": "tool_call",
-    "function_call": "tool_call",
+_ENDS: Final = {
     "max_output_tokens": "length",
     "completed": "stop",
     "failed": "error",
     "cancelled": "error",
 }
+"""Why a response ended, in a completion's words."""
+_OF_A_MESSAGE: Final = {"tool_calls": "tool_call", "function_call": "tool_call"}
+"""The attribute says what the server said; a message has the conventions' words, which differ in this."""
 
 
 def describe_completion(invocation: InferenceInvocation, completion: Any) -> None:
@@ -34,11 +35,11 @@ def describe_completion(invocation: InferenceInvocation, completion: Any) -> Non
     said = known(completion)
     _describe(invocation, said)
     choices = items(said.get("choices"))
-    reasons = [finish_reason(field(choice, "finish_reason")) for choice in choices]
+    reasons = [text(field(choice, "finish_reason")) for choice in choices]
     invocation.finish_reasons = [reason for reason in reasons if reason is not None] or None
     if invocation.should_capture_content:
         invocation.output_messages = [
-            OutputMessage("assistant", _choice_parts(choice), reason)
+            OutputMessage("assistant", _choice_parts(choice), _of_a_message(reason))
             for choice, reason in zip(choices, reasons, strict=True)
         ]
 
@@ -65,7 +66,7 @@ def describe_response(invocation: InferenceInvocation, response: Any) -> None:
 def output_messages(output: Sequence[Any], reason: str | None) -> list[OutputMessage]:
     """Return the items of a response as one message."""
     parts = [part for item in output for part in item_message(item)[1]]
-    return [OutputMessage("assistant", parts, reason)]
+    return [OutputMessage("assistant", parts, _of_a_message(reason))]
 
 
 def describe_embeddings(invocation: EmbeddingInvocation, answer: Any) -> None:
@@ -119,13 +120,16 @@ def response_finish_reason(said: Mapping[str, Any], output: Sequence[Any]) -> st
     """Return why a response ended; None while it has not."""
     status = text(said.get("status"))
     if status == "completed" and any(map(is_tool_call, output)):
-        return "tool_call"
+        return "tool_calls"
     if status == "incomplete":
         status = text(field(said.get("incomplete_details"), "reason")) or status
     return None if status in ("queued", "in_progress") else finish_reason(status)
 
 
-def finish_reason(reason: Any) -> str | None:
-    """Return a reason in the conventions' words."""
-    said = text(reason)
-    return None if said is None else _FINISH_REASONS.get(said, said)
+def finish_reason(status: str | None) -> str | None:
+    """Return how a response or a run ended, in a completion's words."""
+    return None if status is None else _ENDS.get(status, status)
+
+
+def _of_a_message(reason: str | None) -> str | None:
+    return None if reason is None else _OF_A_MESSAGE.get(reason, reason)

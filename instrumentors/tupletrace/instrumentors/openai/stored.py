@@ -15,7 +15,7 @@ from tupletrace.instrumentors.openai.usage import set_usage
 from tupletrace.semconv import fingerprint, names
 
 _SEARCH: tuple[str, ...] = ("vector_store_id", "max_num_results", "ranking_options", "rewrite_query")
-_RUN_STATES = {"requires_action": "tool_call", "expired": "error"}
+_RUN_STATES = {"requires_action": "tool_calls", "expired": "error"}
 
 
 def describe_fetch(invocation: FetchResponseInvocation, params: Params) -> None:
