@@ -19,6 +19,10 @@ class Json(SimpleNamespace):
 
     __pydantic_extra__: ClassVar[bool] = True
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return its fields: content is told as plain values."""
+        return vars(self)
+
 
 class Body:
     """What the program has read of a response, be it JSON or server-sent events."""

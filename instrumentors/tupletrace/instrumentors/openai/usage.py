@@ -14,13 +14,21 @@ _OF_INPUT: Final = {
     "cached_tokens": names.CACHE_READ_INPUT_TOKENS,
     "cache_write_tokens": names.CACHE_WRITE_INPUT_TOKENS,
     "cache_creation_tokens": names.CACHE_WRITE_INPUT_TOKENS,  # LiteLLM
+    "cache_creation_input_tokens": names.CACHE_WRITE_INPUT_TOKENS,  # DashScope
+    "text_tokens": names.TEXT_INPUT_TOKENS,
     "audio_tokens": names.AUDIO_INPUT_TOKENS,
     "image_tokens": names.IMAGE_INPUT_TOKENS,
 }
 _OF_OUTPUT: Final = {
     "reasoning_tokens": names.REASONING_OUTPUT_TOKENS,
+    "text_tokens": names.TEXT_OUTPUT_TOKENS,
     "audio_tokens": names.AUDIO_OUTPUT_TOKENS,
     "image_tokens": names.IMAGE_OUTPUT_TOKENS,
+}
+_OF_CACHED: Final = {
+    "text_tokens": names.TEXT_CACHE_READ_INPUT_TOKENS,
+    "audio_tokens": names.AUDIO_CACHE_READ_INPUT_TOKENS,
+    "image_tokens": names.IMAGE_CACHE_READ_INPUT_TOKENS,
 }
 _DETAILS: Final = {
     "input_tokens_details": _OF_INPUT,
@@ -49,20 +57,29 @@ def set_usage(invocation: InferenceInvocation, usage: Any) -> None:
     invocation.output_tokens = _first(said, _OUTPUT)
     # Attributes, not the invocation's fields: those drop a reported zero.
     attributes = invocation.attributes
-    for place in said:
-        if (wanted := _DETAILS.get(place)) is not None and said[place] is not None:
-            _set_details(attributes, known(said[place]), wanted)
-    _set_details(attributes, said, _UNDETAILED)
+    undetailed = False
+    for place, value in said.items():
+        if value is None:
+            continue
+        if (wanted := _DETAILS.get(place)) is not None:
+            details = known(value)
+            _set_details(attributes, details, wanted)
+            if (cached := details.get("cached_tokens_details")) is not None:  # of a realtime response
+                _set_details(attributes, known(cached), _OF_CACHED)
+        elif place in _UNDETAILED:
+            undetailed = True
+    if undetailed:
+        _set_details(attributes, said, _UNDETAILED)
 
 
 def _set_details(attributes: dict[str, Any], said: Mapping[str, Any], wanted: Mapping[str, str]) -> None:
-    for name in said:
-        if (attribute := wanted.get(name)) is not None and (tokens := count(said[name])) is not None:
-            attributes.setdefault(attribute, tokens)
+    for name, value in said.items():
+        if value is not None and name in wanted and (tokens := count(value)) is not None:
+            attributes.setdefault(wanted[name], tokens)
 
 
 def _first(said: Mapping[str, Any], wanted: tuple[str, ...]) -> int | None:
     for name in wanted:
-        if (tokens := count(said.get(name))) is not None:
+        if (value := said.get(name)) is not None and (tokens := count(value)) is not None:
             return tokens
     return None
