@@ -34,7 +34,7 @@ FLOW = [
     ["journal"],
     ["admission", "receive"],
     ["sources"],
-    ["conversation", "events", "identity"],
+    ["content", "conversation", "events", "identity"],
     ["normalise"],
     ["stages"],
     ["prices", "own_prices", "database", "seen"],

@@ -54,7 +54,12 @@ def forget(path: Path, kind: str, value: str, progress: Progress) -> dict[str, A
     }
     if found:
         for file in journal.files(folder):
-            journal_file.rewrite(file, lambda request: _without(request, found, record))
+            for _ in journal_file.rewriting(
+                file,
+                journal_file.COMPRESSED,
+                lambda requests: [_without(one, found, record) for one in requests],
+            ):
+                pass
         # An attempt to rebuild that was ended may hold them.
         database.remove(unfinished(path))
         old = rebuild(path, progress)

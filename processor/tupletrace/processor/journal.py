@@ -21,6 +21,8 @@ from tupletrace.processor.journal_file import JournalError, Request
 
 _logger: Final = logging.getLogger(__name__)
 _CLOSED: Final = "the journal is closed"
+_ROLL: Final = "roll"
+"""Signal of no request: the next file is to be begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,15 @@ class Journal:
         self._compress_closed()
         self._writer = threading.Thread(target=self._write, name="tupletrace-journal", daemon=True)
         self._writer.start()
+
+    def roll(self) -> Path:
+        """Begin another file, so that all before it can be rewritten, and return it.
+
+        Raises:
+            JournalError: it cannot be written, or the journal is closed.
+        """
+        self.append(_ROLL, b"").result()
+        return self._file
 
     def append(self, signal: str, body: bytes) -> "Future[int]":
         """Queue one request; the future gives its sequence number once it is on disk, or ``JournalError``."""
@@ -91,15 +102,21 @@ class Journal:
                 return
 
     def _commit(self, batch: list[_Append]) -> None:
+        appended = [one for one in batch if one.signal != _ROLL]
         try:
-            if self._file != (today := self._today()):
+            today = self._today()
+            if len(appended) < len(batch):
+                today = max(today, self._folder / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}.sqlite")
+            if self._file != today:
                 self._connection.close()
+                over = self._file.name[:10] < today.name[:10]
                 self._file, self._connection = today, journal_file.open_for_writing(today)
-                self._compress_closed()
+                if over:
+                    self._compress_closed()
             now = time.time_ns()
             rows = [
                 journal_file.row(Request(self._seq + i, now, one.signal, one.body))
-                for i, one in enumerate(batch, 1)
+                for i, one in enumerate(appended, 1)
             ]
             failpoint.passing("journal.begun")
             with self._connection:
@@ -110,9 +127,12 @@ class Journal:
             for one in batch:
                 one.done.set_exception(JournalError(f"the journal cannot be written: {error}"))
             return
-        for i, one in enumerate(batch, 1):
+        for i, one in enumerate(appended, 1):
             one.done.set_result(self._seq + i)
-        self._seq += len(batch)
+        self._seq += len(appended)
+        for one in batch:
+            if one.signal == _ROLL:
+                one.done.set_result(self._seq)
 
     def _today(self) -> Path:
         # A clock that jumps back must not put later sequence numbers into an earlier file.
@@ -142,7 +162,7 @@ def journal_folder(database: Path) -> Path:
 
 
 def files(folder: Path) -> list[Path]:
-    """Return the files of the journal, one a day, the first day first."""
+    """Return the files of the journal, one a day or a part of it, the first first."""
     return sorted(folder.glob("*.sqlite"))
 
 

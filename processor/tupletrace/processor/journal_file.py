@@ -5,10 +5,10 @@ import os
 import sqlite3
 import threading
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -26,6 +26,11 @@ CREATE TABLE IF NOT EXISTS requests (
 _LATER_COLUMNS: Final = ("checksum", "uncompressed_size")
 """Absent in files of the first release."""
 _ZSTD: Final = pa.Codec("zstd", compression_level=3)
+_STEP_BYTES: Final = 2**20
+WRITTEN: Final = 0
+COMPRESSED: Final = 1
+WITHOUT_CONTENT: Final = 2
+"""What a file says it is, in its user_version; the last: nothing that came in it holds content any more."""
 _rewriting: Final = threading.Lock()
 
 
@@ -46,6 +51,10 @@ class Request:
     body: bytes
     damage: str | None = None
     count: int = 1
+
+
+Change = Callable[[list[Request]], Iterable[Request]]
+"""Gives requests back as they are to be kept; without a body: nothing is left of one but its number."""
 
 
 def row(request: Request) -> tuple[int, int, str, bytes, int, None]:
@@ -69,7 +78,7 @@ def open_for_writing(file: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA page_size = 65536")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA user_version = 0")
+    connection.execute(f"PRAGMA user_version = {WRITTEN}")
     connection.execute(_SCHEMA)
     present = _columns(connection)
     for column in _LATER_COLUMNS:
@@ -174,50 +183,93 @@ def _checksum(seq: int, signal: str, body: bytes) -> int:
 
 def compress(file: Path) -> None:
     """Rewrite the file of a day that is over: bodies in zstd; what is damaged stays as it is."""
-    with existing(file) as connection:
-        if connection.execute("PRAGMA user_version").fetchone()[0] or not _columns(connection):
-            return
-    rewrite(file, lambda request: request)
-
-
-def rewrite(file: Path, change: Callable[[Request], Request | None]) -> None:
-    """Write a file anew with every request as ``change`` gives it back (None: without it), and swap the two.
-
-    Whoever reads the old one still does. Nothing is changed if the process ends before the swap.
-    """
     with _rewriting:
-        with existing(file) as connection:
-            # Then nothing of it is in a write-ahead log; refused while somebody reads it.
-            connection.execute("PRAGMA journal_mode = DELETE")
-        new = file.with_name(file.name + ".new")
-        new.unlink(missing_ok=True)
-        with contextlib.closing(sqlite3.connect(new)) as target:
+        # Whoever was waited for may have compressed it, or taken it away.
+        if file.exists() and state(file).version == WRITTEN:
+            for _ in _rewritten(file, COMPRESSED, lambda requests: requests):
+                pass
+
+
+def rewriting(file: Path, version: int, change: Change) -> Iterator[None]:
+    """Write a closed file anew as ``change`` gives its requests back, and swap the two; yields between steps.
+
+    Whoever reads the old one still does. Nothing is changed by an iterator that does not reach its end.
+    """
+    while not _rewriting.acquire(blocking=False):
+        yield
+    try:
+        yield from _rewritten(file, version, change)
+    finally:
+        _rewriting.release()
+
+
+class State(NamedTuple):
+    """What a file holds: its version, first and last request, when the last came, whether all are empty."""
+
+    version: int
+    first: int
+    last: int
+    last_unix_nano: int
+    empty: bool
+
+
+def state(file: Path) -> State:
+    """Return what a file holds; the numbers of one without requests are 0.
+
+    Raises:
+        JournalError: it cannot be read as a journal.
+    """
+    with existing(file) as connection:
+        if not _columns(connection):
+            return State(COMPRESSED, 0, 0, 0, empty=True)
+        asked = "SELECT min(seq), max(seq), max(received_unix_nano), max(length(body)) FROM requests"
+        first, last, last_unix_nano, longest = (said or 0 for said in connection.execute(asked).fetchone())
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        return State(version, first, last, last_unix_nano, empty=not longest)
+
+
+def _rewritten(file: Path, version: int, change: Change) -> Iterator[None]:
+    with existing(file) as connection:
+        # Then nothing of it is in a write-ahead log; refused while somebody reads it.
+        connection.execute("PRAGMA journal_mode = DELETE")
+    new = file.with_name(file.name + ".new")
+    new.unlink(missing_ok=True)
+    try:
+        with contextlib.closing(sqlite3.connect(new, check_same_thread=False)) as target:
             new.chmod(0o600)
             target.execute("PRAGMA page_size = 65536")
-            target.execute("PRAGMA user_version = 1")
+            target.execute(f"PRAGMA user_version = {version}")
             target.execute(_SCHEMA)
-            target.executemany(INSERT, _rewritten(file, change))
+            for step in _steps(requests(file, -1)):
+                target.executemany(INSERT, map(_packed, change(step)))
+                yield
             target.commit()
         with new.open("rb") as written:
             os.fsync(written.fileno())
         failpoint.passing("journal.compressed")
         new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
 
 
-def _rewritten(file: Path, change: Callable[[Request], Request | None]) -> Iterator[tuple[Any, ...]]:
-    for request in requests(file, -1):
-        if request.damage is not None:
-            # Kept to be counted again: its checksum is none that any body has.
-            yield (request.seq, request.received_unix_nano, "", b"", -1, None)
-        elif (changed := change(request)) is not None:
-            checksum = _checksum(changed.seq, changed.signal, changed.body)
-            packed = _ZSTD.compress(changed.body, asbytes=True)
-            small = len(packed) < len(changed.body)
-            yield (
-                changed.seq,
-                changed.received_unix_nano,
-                changed.signal,
-                packed if small else changed.body,
-                checksum,
-                len(changed.body) if small else None,
-            )
+def _steps(found: Iterator[Request]) -> Iterator[list[Request]]:
+    step: list[Request] = []
+    size = 0
+    for request in found:
+        step.append(request)
+        size += len(request.body)
+        if size >= _STEP_BYTES:
+            yield step
+            step, size = [], 0
+    if step:
+        yield step
+
+
+def _packed(request: Request) -> tuple[Any, ...]:
+    if request.damage is not None:
+        # Kept to be counted again: its checksum is none that any body has.
+        return (request.seq, request.received_unix_nano, "", b"", -1, None)
+    packed = _ZSTD.compress(request.body, asbytes=True)
+    if len(packed) >= len(request.body):
+        return row(request)
+    return (*row(request)[:3], packed, *row(request)[4:5], len(request.body))
