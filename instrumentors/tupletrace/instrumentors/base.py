@@ -24,7 +24,8 @@ class Patches:
 
     def __init__(self) -> None:
         self._patched: list[tuple[Any, str, Any, Any, bool]] = []
-        self.active = True
+        # A list, empty once undone: wrapt asks for its truth without a call into Python.
+        self._active = [True]
 
     def wrap(self, module: str | type, path: str, wrapper: Wrapper) -> bool:
         """Wrap the ``Class.method`` or ``function`` of a module or class; False if this version has none."""
@@ -35,7 +36,7 @@ class Patches:
             return False
         inherited = attribute not in vars(parent)
         # After undo a wrapper may live on: bound by a client, or below another vendor's patch.
-        patch = wrapt.FunctionWrapper(original, wrapper, enabled=lambda: self.active)
+        patch = wrapt.FunctionWrapper(original, wrapper, enabled=self._active)  # pyright: ignore[reportArgumentType]
         setattr(parent, attribute, patch)
         self._patched.append((parent, attribute, original, patch, inherited))
         return True
@@ -44,7 +45,7 @@ class Patches:
         """Call ``apply`` once the program itself imports ``module``: now if it has, never after ``undo``."""
 
         def hook(imported: object) -> None:
-            if self.active:
+            if self._active:
                 with guard(f"patching {module}"):
                     apply()
 
@@ -52,7 +53,7 @@ class Patches:
 
     def undo(self) -> None:
         """Restore every original that nobody has wrapped since; the others pass through."""
-        self.active = False
+        self._active.clear()
         while self._patched:
             parent, attribute, original, patch, inherited = self._patched.pop()
             if vars(parent).get(attribute) is not patch:

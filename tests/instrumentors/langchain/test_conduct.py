@@ -28,6 +28,7 @@ from opentelemetry.trace import get_current_span
 Make = Callable[..., Any]
 PROMPT = ChatPromptTemplate.from_messages([("human", "{question}")])
 ASKED = {"question": "How are you?"}
+OURS = ("tupletrace.", "opentelemetry.")
 
 
 @pytest.fixture(autouse=True)
@@ -384,6 +385,34 @@ def test_no_run_is_kept_once_it_has_ended(model: Make, instrumentor: Any) -> Non
     gc.collect()
 
     assert [kept for kept in gc.get_objects() if type(kept) is Run] == []
+
+
+@pytest.mark.parametrize("kind", ["model", "chain", "graph"])
+@pytest.mark.parametrize("capture", ["NO_CONTENT", "SPAN_ONLY"])
+def test_what_a_run_leaves_waits_for_no_garbage_collector(
+    model: Make, instrumentor: Any, monkeypatch: pytest.MonkeyPatch, kind: str, capture: str
+) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", capture)
+    instrumentor.uninstrument()
+    instrumentor.instrument(tracer_provider=TracerProvider())
+    runnable, asked = streams(model)[kind]
+
+    def garbage() -> list[Any]:
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            runnable.invoke(asked)
+            list(runnable.stream(asked))
+            gc.collect()
+            return [left for left in gc.garbage if type(left).__module__.startswith(OURS)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+
+    garbage()
+    assert garbage() == []
 
 
 def test_a_program_that_does_not_use_langchain_does_not_import_it() -> None:

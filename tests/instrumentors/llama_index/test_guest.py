@@ -237,6 +237,28 @@ def test_what_is_kept_does_not_grow_with_the_number_of_runs(content: None) -> No
         instrumentor.uninstrument()
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_what_a_query_leaves_waits_for_no_garbage_collector(
+    index: VectorStoreIndex, llm: Any, instrumented: LlamaIndexInstrumentor, streaming: bool
+) -> None:
+    engine = index.as_query_engine(llm=llm(), streaming=streaming)
+    answer: Any = engine.query("Where is Paris?")
+    str(answer)
+    del answer
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        str(engine.query("Where is Lyon?"))
+        gc.collect()
+        left = [kept for kept in gc.garbage if type(kept).__module__.startswith(("tupletrace.", "opentel"))]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == []
+
+
 class Listener(BaseEventHandler):
     """A handler of the user's own."""
 

@@ -1,12 +1,13 @@
 """The wrapped calls of LangChain and LangGraph: they put the current context where the callbacks cannot."""
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from opentelemetry.context import attach, get_value, set_value
+from opentelemetry.context import attach, get_current, get_value, set_value
 
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import caller_name
@@ -181,10 +182,10 @@ class Calls:
         run = self._recorder.runs.get(parent_id(config))
         if run is None:
             return
-        if run.conversation is None:
+        if run.conversation is None and (configurable := config.get("configurable")):
             # LangChain tells handlers of a plain chain nothing of `configurable`.
-            run.conversation = _thread(config)
-        if get_value(RUN) is not run.owner:
+            run.conversation = _thread(configurable)
+        if get_current().get(RUN) is not run.owner:
             attach(run.context)
 
     @guard("langchain model call")
@@ -220,13 +221,12 @@ def _remembering(kind: Kind) -> Scope | None:
 
 @guard("langchain conversation")
 def _conversation(args: Args, kwargs: Kwargs) -> str | None:
-    return _thread((args[1] if len(args) > 1 else kwargs.get("config")) or {})
+    config: Mapping[str, Any] | None = args[1] if len(args) > 1 else kwargs.get("config")
+    configurable = config.get("configurable") if config else None
+    return _thread(configurable) if configurable else None
 
 
-def _thread(config: Mapping[str, Any]) -> str | None:
-    configurable = config.get("configurable")
-    if not configurable:
-        return None
+def _thread(configurable: Mapping[str, Any]) -> str | None:
     thread = next((configurable[key] for key in _CONVERSATION if configurable.get(key)), None)
     return str(thread) if thread else None
 
@@ -242,6 +242,11 @@ def parent_id(config: Mapping[str, Any]) -> UUID | None:
 
 def ambient_parent_id() -> UUID | None:
     """Return the run whose code is running, as LangChain has it."""
+    return parent_id(_ambient_config().get() or {})
+
+
+@functools.cache
+def _ambient_config() -> Any:
     from langchain_core.runnables.config import var_child_runnable_config
 
-    return parent_id(var_child_runnable_config.get() or {})
+    return var_child_runnable_config

@@ -110,15 +110,15 @@ class Handler(BaseCallbackHandler):
         if isinstance(run, Run) and run.kind == "retriever":
             self._recorder.runs.add(run_id, run)
 
-    @guard("langchain on_llm_new_token")
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Note when the first token came; the others cost a look-up."""
-        self._first_token(run_id)
+        run = self._recorder.runs.get(run_id)
+        if run is not None and not run.streamed:
+            self._first_token(run)
 
-    @guard("langchain on_stream_event")
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Note when the first event of LangChain's newer streaming came."""
-        self._first_token(run_id)
+        self.on_llm_new_token(event, run_id=run_id)
 
     @guard("langchain end")
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -173,10 +173,10 @@ class Handler(BaseCallbackHandler):
         if self._recorder.listening:
             self._starts.model(run_id, parent_id, operation, serialized, given, metadata or {}, details)
 
-    def _first_token(self, run_id: UUID) -> None:
-        run = self._recorder.runs.get(run_id)
-        if run is not None and not run.streamed and isinstance(run.span, InferenceInvocation):
-            run.streamed = True
+    @guard("langchain first token")
+    def _first_token(self, run: Run) -> None:
+        run.streamed = True
+        if isinstance(run.span, InferenceInvocation):
             run.span.record_stream_chunk()
 
 

@@ -52,8 +52,8 @@ class Run:
     label: str
     """What prompts and workflows without a name of their own are called here."""
     metadata: Mapping[str, Any]
-    owner: "Run | None" = None
-    """The nearest run with a span: itself or an ancestor."""
+    above: "Run | None" = None
+    """The nearest ancestor with a span."""
     span: Span | None = None
     agent: str | None = None
     step: int | None = None
@@ -78,9 +78,14 @@ class Run:
     fed: dict[str, tuple[int, Source]] = field(default_factory=dict[str, tuple[int, Source]])
     """Sources that what has ended in this run leaves to what follows, and the graph step that found each."""
 
+    @property
+    def owner(self) -> "Run | None":
+        """The nearest run with a span: itself or an ancestor."""
+        return self.above if self.span is None else self
+
     def carry(self, span: Span) -> None:
         """Make ``span`` this run's own, under which all below it belong."""
-        self.span, self.owner = span, self
+        self.span = span
         self.context = Context({**span.context, RUN: self})
 
     def let_go(self) -> None:
@@ -181,7 +186,7 @@ def new_run(kind: Kind, name: str, parent: Run | None, label: str, metadata: Map
     """Return a run without a span that inherits what spans below ``parent`` carry."""
     run = Run(kind, name, parent, context_below(parent), label, metadata)
     if parent is not None:
-        run.owner, run.agent, run.step = parent.owner, parent.agent, parent.step
+        run.above, run.agent, run.step = parent.owner, parent.agent, parent.step
         run.conversation = parent.conversation
     if thread := metadata.get("thread_id"):
         run.conversation = str(thread)
@@ -191,7 +196,7 @@ def new_run(kind: Kind, name: str, parent: Run | None, label: str, metadata: Map
 def context_below(parent: Run | None) -> Context:
     """Return the context of a new child: the current one, the user's own spans included, if it is inside."""
     current = get_current()
-    if parent is None or get_value(RUN, current) is parent.owner:
+    if parent is None or current.get(RUN) is parent.owner:
         return current
     return parent.context
 

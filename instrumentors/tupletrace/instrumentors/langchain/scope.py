@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
+from weakref import ref
 
 from opentelemetry.context import Context, attach, create_key, detach, get_current, get_value, set_value
 
@@ -21,7 +22,7 @@ class Scope:
     What the call does to the current context stays its own and is there again at its next step.
     """
 
-    __slots__ = ("_context", "_entered", "conversation", "kind", "owner", "run")
+    __slots__ = ("__weakref__", "_context", "_entered", "conversation", "kind", "owner", "run")
 
     def __init__(
         self, kind: Kind, owner: object = None, run: Run | None = None, context: Context | None = None
@@ -40,7 +41,7 @@ class Scope:
     def step(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``function`` in this scope's context."""
         before = self._context
-        token = attach(set_value(_SCOPE, self, get_current()) if before is None else before)
+        token = attach(set_value(_SCOPE, ref(self), get_current()) if before is None else before)
         try:
             return function(*args, **kwargs)
         finally:
@@ -57,7 +58,8 @@ class Scope:
 
 def waiting(*kinds: Kind) -> Scope | None:
     """Return the innermost call in progress if it is one of these kinds whose run has not begun."""
-    scope = get_value(_SCOPE)
+    held = get_value(_SCOPE)
+    scope = held() if isinstance(held, ref) else None
     return scope if isinstance(scope, Scope) and scope.kind in kinds and scope.run is None else None
 
 

@@ -1,6 +1,6 @@
 """Tokens as LangChain's ``usage_metadata`` reports them, whatever tier they are priced at."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from opentelemetry.util.genai.invocation import InferenceInvocation
@@ -8,11 +8,22 @@ from opentelemetry.util.genai.invocation import InferenceInvocation
 from tupletrace.semconv import names
 
 _TIERS: Final = ("", "flex_", "priority_")
-_INPUT_DETAILS: Final = {"cache_read": names.CACHE_READ_INPUT_TOKENS, "audio": names.AUDIO_INPUT_TOKENS}
-_OUTPUT_DETAILS: Final = {
-    "reasoning": names.REASONING_OUTPUT_TOKENS,
-    "audio": names.AUDIO_OUTPUT_TOKENS,
-}
+"""OpenAI's priority and flex tiers prefix the word: ``priority_cache_read``."""
+
+
+def _in_every_tier(word: str) -> tuple[str, ...]:
+    return tuple(tier + word for tier in _TIERS)
+
+
+_INPUT_DETAILS: Final = (
+    (_in_every_tier("cache_read"), names.CACHE_READ_INPUT_TOKENS),
+    (_in_every_tier("audio"), names.AUDIO_INPUT_TOKENS),
+)
+_OUTPUT_DETAILS: Final = (
+    (_in_every_tier("reasoning"), names.REASONING_OUTPUT_TOKENS),
+    (_in_every_tier("audio"), names.AUDIO_OUTPUT_TOKENS),
+)
+_CACHE_CREATION: Final = _in_every_tier("cache_creation")
 _FROM_CACHE: Final[Mapping[str, Any]] = {"input_tokens": 0, "output_tokens": 0}
 
 
@@ -40,25 +51,27 @@ def write_token_usage(invocation: InferenceInvocation, usage: Mapping[str, Any])
 
 
 def _write_details(
-    invocation: InferenceInvocation, details: Mapping[str, Any], attributes: Mapping[str, str]
+    invocation: InferenceInvocation,
+    details: Mapping[str, Any],
+    attributes: Iterable[tuple[tuple[str, ...], str]],
 ) -> None:
-    for word, attribute in attributes.items():
-        count = _tiered(details, word)
+    for keys, attribute in attributes:
+        count = _sum(details, keys)
         if count is not None:
             invocation.attributes[attribute] = count
 
 
-def _tiered(details: Mapping[str, Any], word: str) -> int | None:
-    # OpenAI's priority and flex tiers prefix the word: `priority_cache_read`.
+def _sum(details: Mapping[str, Any], keys: Iterable[str]) -> int | None:
     total: int | None = None
-    for key, count in details.items():
-        if key.endswith(word) and key.removesuffix(word) in _TIERS and isinstance(count, int):
+    for key in keys:
+        count = details.get(key)
+        if isinstance(count, int):
             total = count + (total or 0)
     return total
 
 
 def _cache_write(details: Mapping[str, Any]) -> int | None:
     # With a split by time to live langchain-anthropic sets the total to 0 and counts in `ephemeral_*` alone.
-    total = _tiered(details, "cache_creation")
+    total = _sum(details, _CACHE_CREATION)
     split = [count or 0 for key, count in details.items() if key.startswith("ephemeral_")]
     return max(total or 0, sum(split)) if split else total

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any, Final
+from weakref import ref
 
 from opentelemetry.context import create_key, get_value, set_value
 from opentelemetry.util.genai.handler import TelemetryHandler
@@ -69,7 +70,8 @@ def _begin(telemetry: TelemetryHandler) -> Begin:
             conversation_id=conversation_of(getattr(engine, "_memory", None)),
             _attach_to_context=False,
         )
-        answer.call = call = EngineCall(invocation)
+        call = EngineCall(invocation)
+        answer.call = ref(call)
         with guard("llama_index engine input"):
             call.asked(args[0] if args else next(iter(kwargs.values()), None))
         return call
@@ -80,7 +82,7 @@ def _begin(telemetry: TelemetryHandler) -> Begin:
 class _Answer:
     """Where the answer of an engine's call may come to be known as a stream."""
 
-    call: "EngineCall | None" = None
+    call: "ref[EngineCall] | None" = None
 
 
 def chat_stream(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
@@ -88,7 +90,7 @@ def chat_stream(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...
     made = wrapped(*args, **kwargs)
     with guard("llama_index chat stream"):
         answer = get_value(_ANSWER)
-        call = answer.call if isinstance(answer, _Answer) else None
+        call = answer.call() if isinstance(answer, _Answer) and answer.call is not None else None
         for field in ("chat_stream", "achat_stream"):
             if call is None:
                 break
