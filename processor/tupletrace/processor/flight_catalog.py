@@ -96,7 +96,7 @@ _INFO: Final[dict[int, str | bool | int]] = {
 _TABLES: Final = """
     SELECT database_name AS catalog_name, schema_name AS db_schema_name, table_name, 'TABLE' AS table_type
     FROM duckdb_tables()
-    WHERE table_name IN ('spans', 'evaluations')
+    WHERE table_name = 'spans'
     UNION ALL
     SELECT database_name, schema_name, view_name, 'VIEW'
     FROM duckdb_views()

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
+import duckdb
 import pyarrow as pa
 
 from tupletrace.processor import decode, failpoint, journal, stages, telling, wire
-from tupletrace.processor.database import needs_reconnect
+from tupletrace.processor.database import StoreError, needs_reconnect
 from tupletrace.processor.journal_file import Request
 from tupletrace.processor.normalise import canonical
 from tupletrace.processor.store import Store
@@ -133,8 +134,17 @@ class Indexer:
         while not self._stopping.is_set():
             # Without an append the tick still settles traces that have become quiet.
             self._woken.wait(_TICK_S)
+            self._take_settings()
             self._step()
         self._step()
+
+    def _take_settings(self) -> None:
+        try:
+            self._store.take_settings()
+        except StoreError as error:
+            _logger.warning("what was set before stays in force: %s", error)
+        except duckdb.Error as error:
+            self.failed(error)
 
     def _step(self) -> None:
         try:

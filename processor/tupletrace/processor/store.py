@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor import failpoint, own_prices, prices, telling
+from tupletrace.processor import failpoint, judging, own_prices, prices, settings, telling
 from tupletrace.processor.database import connect, needs_reconnect, reconnect, statement, transaction, use
 from tupletrace.processor.seen import Hashes, SeenTraces
 
@@ -22,7 +22,6 @@ pc: Any = pyarrow.compute
 _CHECKPOINT_BYTES: Final = 256 * 2**20
 """Of Arrow, about two row groups of spans: a checkpoint compresses a row group that is not full again."""
 _CHECKPOINT_S: Final = 60.0
-_EVALUATION: Final = "gen_ai.evaluation.result"
 
 
 class Store:
@@ -63,6 +62,8 @@ class Store:
         ).fetchnumpy()
         self._seen = SeenTraces(np.asarray(known["trace"]), np.asarray(known["first_seq"]))
         self._refresh_prices()
+        self._settings_stamp = None
+        self.take_settings()
 
     @property
     def journal_seq(self) -> int:
@@ -78,9 +79,13 @@ class Store:
         """
         with transaction(self._connection) as connection:
             seen, met = self._insert(batch) if batch.num_rows else (None, set[prices.Model]())
-            if (told and told.num_rows) or self._rows("SELECT 1 FROM log_records LIMIT 1"):
+            telling_records, judging_records = telling.apart(told)
+            if telling_records.num_rows or self._rows("SELECT 1 FROM log_records LIMIT 1"):
                 with self._registered(batch):
-                    self._tell(told)
+                    telling.join(connection, telling_records)
+                self._reopen()
+            if judging.join(connection, batch, judging_records):
+                self._reopen()
             connection.execute("UPDATE meta SET value = ? WHERE key = 'journal_seq'", [journal_seq])
         self._priced |= met
         if seen:
@@ -104,8 +109,6 @@ class Store:
             return None, set()
         with self._registered(batch):
             self._run("insert_spans")
-            if _EVALUATION in _event_names(batch):
-                self._run("insert_evaluations")
             self._run("open_traces")
             self._run("reopen_traces", since=since)
             if self._rows("SELECT 1 FROM reopened LIMIT 1"):
@@ -125,11 +128,27 @@ class Store:
             self._run("rewind", seq=journal_seq)
         self._opened()
 
-    def _tell(self, told: pa.Table | None) -> None:
-        telling.join(self._connection, told)
+    def _reopen(self) -> None:
         if self._rows("SELECT 1 FROM reopened LIMIT 1"):
             self._run("delete_rollups")
             self._unsettled = True
+
+    def take_settings(self) -> None:
+        """Take over what users have set, if that is another than before.
+
+        Raises:
+            SettingsError: their file is damaged.
+        """
+        file = settings.settings_file(self._path)
+        stamp = settings.stamp(file)
+        if stamp in (None, self._settings_stamp):
+            return
+        self._settings_stamp = stamp
+        with transaction(self._connection) as connection:
+            for name, rows in settings.read(file).tables().items():
+                connection.register("rows", rows)
+                connection.execute(f"DELETE FROM {name}; INSERT INTO {name} FROM rows")
+                connection.unregister("rows")
 
     def settle(self, quiet_ms: int) -> None:
         """Write the rollups of traces that received nothing for ``quiet_ms``."""
@@ -222,7 +241,3 @@ class Store:
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql).fetchall()
 
-
-def _event_names(batch: pa.Table) -> set[str]:
-    events = pc.list_flatten(batch.column("events"))
-    return set(pc.unique(pc.struct_field(events, "name")).to_pylist())

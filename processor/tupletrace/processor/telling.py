@@ -11,7 +11,7 @@ from tupletrace.processor import wire
 from tupletrace.processor.attributes import Attributes, flatten, text, value_text
 from tupletrace.processor.database import statement
 from tupletrace.processor.decode import identifiers, nanoseconds
-from tupletrace.processor.events import BODY, TELLING
+from tupletrace.processor.events import BODY, EVALUATION, TELLING
 from tupletrace.processor.normalise import told
 
 pc: Any = pyarrow.compute
@@ -64,12 +64,20 @@ def decoded(bodies: list[bytes]) -> pa.Table:
     return table.filter(pc.is_in(table["name"], TELLING))
 
 
-def join(connection: duckdb.DuckDBPyConnection, records: pa.Table | None) -> None:
+def apart(records: pa.Table | None) -> tuple[pa.Table, pa.Table]:
+    """Return the records that tell what is in a span, and those that say how one was judged."""
+    if records is None:
+        return _NONE, _NONE
+    judging = pc.equal(records["name"], EVALUATION)
+    return records.filter(pc.invert(judging)), records.filter(judging)
+
+
+def join(connection: duckdb.DuckDBPyConnection, records: pa.Table) -> None:
     """Keep these records, and tell what they and earlier ones say to the spans that they and `batch` hold.
 
     ``batch``, the spans that were just stored, is registered on the connection.
     """
-    connection.register("records", records or _NONE)
+    connection.register("records", records)
     connection.execute("INSERT INTO log_records BY NAME FROM records")
     connection.execute(statement("statements/gather_records"))
     connection.unregister("records")

@@ -5,6 +5,8 @@ DELETE FROM spans WHERE journal_seq >= $seq;
 
 DELETE FROM log_records WHERE journal_seq >= $seq;
 
+DELETE FROM evaluation_results WHERE journal_seq >= $seq;
+
 DELETE FROM settled_llm_calls WHERE trace_id IN (SELECT trace_id FROM rewound);
 
 DELETE FROM settled_usage_roles WHERE trace_id IN (SELECT trace_id FROM rewound);

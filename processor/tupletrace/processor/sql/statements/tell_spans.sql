@@ -37,42 +37,10 @@ WHERE spans.trace_id = told.trace_id
   AND spans.span_id = told.span_id
   AND spans.day >= (SELECT CAST(make_timestamp(min(first_unix_nano) // 1000) AS DATE) - 1 FROM told);
 
--- Evaluations that came as records: of the span that they name, or of the one whose response they judge.
-CREATE OR REPLACE TEMPORARY TABLE judged AS
-SELECT DISTINCT
-    coalesce(said.trace_id, spans.trace_id) AS trace_id,
-    coalesce(said.span_id, spans.span_id) AS span_id,
-    said.attributes['gen_ai.evaluation.name'] AS name,
-    said.attributes['tupletrace.evaluator.name'] AS evaluator_name,
-    said.attributes['tupletrace.evaluator.version'] AS evaluator_version,
-    finite_number(said.attributes['gen_ai.evaluation.score.value']) AS score_value,
-    said.attributes['gen_ai.evaluation.score.label'] AS score_label,
-    CASE lower(said.attributes['gen_ai.evaluation.score.label']) WHEN 'pass' THEN TRUE WHEN 'fail' THEN FALSE END
-        AS passed,
-    said.attributes['gen_ai.evaluation.explanation'] AS explanation,
-    make_timestamptz(said.time_unix_nano // 1000) AS time
-FROM log_records AS said
-LEFT JOIN spans
-    ON said.span_id IS NULL
-    AND spans.response_id = said.attributes['gen_ai.response.id']
-    AND spans.operation_name IN ('chat', 'text_completion', 'generate_content')
-WHERE said.name = 'gen_ai.evaluation.result'
-  AND coalesce(said.trace_id, spans.trace_id) IS NOT NULL
-  AND NOT EXISTS (
-      SELECT 1
-      FROM evaluations AS stored
-      WHERE stored.trace_id = coalesce(said.trace_id, spans.trace_id)
-        AND stored.span_id IS NOT DISTINCT FROM coalesce(said.span_id, spans.span_id)
-        AND stored.time = make_timestamptz(said.time_unix_nano // 1000)
-        AND stored.name IS NOT DISTINCT FROM said.attributes['gen_ai.evaluation.name']
-  );
-
-INSERT INTO evaluations BY NAME SELECT * FROM judged;
-
 -- Settled traces of which something new was said.
 CREATE OR REPLACE TEMPORARY TABLE reopened AS
 SELECT trace_id, first_seq, settled_seq
 FROM settled_traces
-WHERE trace_id IN (SELECT trace_id FROM told UNION SELECT trace_id FROM judged);
+WHERE trace_id IN (SELECT trace_id FROM told);
 
 INSERT INTO open_traces SELECT trace_id, first_seq, now() FROM reopened;

@@ -60,5 +60,7 @@ SELECT DISTINCT
     evaluator_version,
     CASE WHEN evaluator_version IS NULL THEN 'missing' ELSE 'declared' END,
     CASE WHEN evaluator_version IS NULL THEN 'the evaluation does not say its evaluator''s version' END
-FROM evaluations
-WHERE trace_id IN (SELECT trace_id FROM query_table(members));
+FROM evaluation_results
+WHERE trace_id IN (SELECT trace_id FROM query_table(members))
+  -- Who gives feedback is no part of the program.
+  AND source IS DISTINCT FROM 'human';

@@ -1,0 +1,38 @@
+"""``POST /v1/evaluations``: evaluations as JSON, acknowledged once they are in the journal."""
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tupletrace.processor import body, evaluations, guard, wire
+from tupletrace.processor.admission import Held
+from tupletrace.processor.receive import Receiver
+from tupletrace.processor.refusal import Refused, TooLarge, TooSlow, Unsupported
+
+PATH: Final = "/v1/evaluations"
+
+
+async def evaluate(receiver: Receiver, request: Request) -> Response:
+    """Take one request; everything in it, or nothing."""
+    count = 0
+
+    def unpack(raw: bytes, held: Held) -> bytes:
+        nonlocal count
+        unpacked, count = evaluations.to_protobuf(inflate(raw, held) if inflate else raw)
+        return unpacked
+
+    try:
+        if guard.media_type(request.headers) != guard.JSON:
+            raise Unsupported(f"send {guard.JSON}")
+        inflate = body.unpacker(request.headers.get("content-encoding", "").strip().lower(), receiver.limits)
+        await receiver.take(
+            wire.LOGS,
+            lambda held: body.read(request, receiver.limits, held),
+            unpack,
+            body.expected(request, receiver.limits),
+        )
+    except Refused as error:
+        closing = {"Connection": "close"} if isinstance(error, TooLarge | TooSlow) else None
+        return guard.refusal(request.scope, error, closing)
+    return JSONResponse({"accepted": count})
