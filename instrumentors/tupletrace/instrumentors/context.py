@@ -107,11 +107,6 @@ def declared_prompt(context: Context | None = None) -> Prompt | None:
     return value if isinstance(value, Prompt) else None
 
 
-def declared_route(context: Context | None = None) -> str | None:
-    """Return the innermost ``using_route``, else what baggage says, if any."""
-    return declared_attributes(context).get(names.ROUTE)
-
-
 def declared_attributes(context: Context | None = None) -> dict[str, Any]:
     """Return route, user, conversation and tags as span attributes: declared here, else in baggage."""
     current = get_current() if context is None else context

@@ -49,7 +49,7 @@ def static_prompt(
     if not texts:
         return None
     name = name or caller_name()
-    if response_schema is None and sum(len(text) for _, text in texts) <= _REMEMBERED:
+    if response_schema is None and sum([len(text) for _, text in texts]) <= _REMEMBERED:
         return _derived(name, tuple(texts))
     return Prompt(name, fingerprint.static_text_version(texts, response_schema), "derived")
 

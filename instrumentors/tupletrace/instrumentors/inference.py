@@ -225,6 +225,10 @@ class _Inference(_Lean, InferenceInvocation):
         if event is not None:
             self._logger.emit(event)
 
+    def _get_metric_token_counts(self) -> dict[str, int]:
+        counts = {"input": self.data.usage_input_tokens, "output": self.data.usage_output_tokens}
+        return {kind: tokens for kind, tokens in counts.items() if tokens is not None}
+
     def _content(self) -> dict[str, str]:
         """Return messages, instructions, tools and prompt variables as JSON."""
         # The base's own way copies every part of every message before it writes it.

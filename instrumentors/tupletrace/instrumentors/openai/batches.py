@@ -148,7 +148,7 @@ class _Batch:
         endpoint = ENDPOINTS[_ENDPOINTS.get(field(answer, "object"), "chat")]
         if answer is None:  # expired or cancelled before a model saw it
             return
-        invocation = endpoint.begin(self._telemetry, self._server, {}, endpoint.operation)
+        invocation = endpoint.begin(self._telemetry, self._server, {}, endpoint.operation, None)
         endpoint.response(invocation, answer)
         invocation.attributes[names.BATCH_REQUEST_ID] = text(field(line, "id")) or field(line, "custom_id")
         invocation.attributes[names.OPENAI_RESPONSE_SERVICE_TIER] = "batch"

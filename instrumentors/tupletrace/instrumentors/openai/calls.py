@@ -8,7 +8,7 @@ from typing import Any, Final
 from openai._exceptions import APIStatusError
 from openai._models import BaseModel
 from openai._streaming import AsyncStream, Stream
-from opentelemetry.context import Context, attach, detach, get_value
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import (
     CLIENT_EMBEDDING_CONTEXT_KEY,
@@ -130,18 +130,18 @@ class Call:
             if args and endpoint.positional is not None:
                 kwargs = {endpoint.positional: args[0], **kwargs}
             self._params = sent(kwargs)
-            self._identity = declared_attributes()
-            self._identify_prompt()
+            self._identity = declared_attributes(context := get_current())
+            self._identify_prompt(context)
             self._identify_tools()
 
     def start(self) -> None:
         """Start the span, make it current and set what the request says."""
         with _start:
             endpoint, params = self._endpoint, self._params
-            self._nested = _within_outer(endpoint)
-            server = server_of(self._resource)
+            context = get_current()
+            self._nested = context.get(_outer(endpoint)) is not None
             invocation = self._invocation = endpoint.begin(
-                self._telemetry, server, params, endpoint.operation
+                self._telemetry, server_of(self._resource), params, endpoint.operation, context
             )
             self._token = attach(invocation.context)
             if invocation.conversation_id is not None:
@@ -208,16 +208,17 @@ class Call:
             finally:
                 self._stop(failure)
 
-    def _identify_prompt(self) -> None:
+    def _identify_prompt(self, context: Context) -> None:
         prompt = None
         if self._endpoint.prompted:
-            prompt = prompt_of(self._params, self._endpoint.static_texts)
+            prompt = prompt_of(self._params, self._endpoint.static_texts, context)
         if prompt is not None:
             prompt.write(self._identity)
 
     def _identify_tools(self) -> None:
-        tools = [*items(self._params.get("tools")), *items(self._params.get("functions"))]
-        if tools:
+        params = self._params
+        if "tools" in params or "functions" in params:
+            tools = [*items(params.get("tools")), *items(params.get("functions"))]
             write_tools(self._identity, [tool for tool in tools if isinstance(tool, Mapping)])
 
     def _watch(self, result: Any) -> Any:
@@ -259,6 +260,6 @@ def _answer(result: Any) -> Any:
     return result if response is None else parse(loaded(response))
 
 
-def _within_outer(endpoint: Endpoint) -> bool:
+def _outer(endpoint: Endpoint) -> str:
     embeddings = endpoint.operation == "embeddings"
-    return get_value(CLIENT_EMBEDDING_CONTEXT_KEY if embeddings else CLIENT_INFERENCE_CONTEXT_KEY) is not None
+    return CLIENT_EMBEDDING_CONTEXT_KEY if embeddings else CLIENT_INFERENCE_CONTEXT_KEY

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from opentelemetry.context import Context
 from opentelemetry.util.genai.handler import TelemetryHandler
 
 from tupletrace.instrumentors.openai.chunks import CompletionChunks
@@ -67,7 +68,7 @@ class Endpoint:
     chunks: Callable[[bool], Gathered] | None = None
     static_texts: Callable[[Params], Texts] | None = None
     error: Callable[[Any], str | None] = lambda answer: None
-    begin: Callable[[TelemetryHandler, Server, Params, str], Invocation] = start_inference
+    begin: Callable[[TelemetryHandler, Server, Params, str, Context | None], Invocation] = start_inference
     positional: str | None = None
     """The parameter that may come without its name."""
     prompted: bool = True

@@ -49,6 +49,8 @@ def text(value: Any) -> str | None:
 
 def count(value: Any) -> int | None:
     """Return a reported number of tokens; 0 is a number, absent is None."""
+    if type(value) is int:
+        return value
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from opentelemetry.context import Context
+
 from tupletrace.instrumentors.context import declared_prompt
 from tupletrace.instrumentors.identity import Prompt, static_prompt
 from tupletrace.instrumentors.openai.fields import field, items, text
@@ -14,10 +16,12 @@ _STATIC_ROLES: Final = ("system", "developer")
 _schemas: Final[WeakKeyDictionary[type, Any]] = WeakKeyDictionary()
 
 
-def prompt_of(params: Params, static_texts: Callable[[Params], Texts] | None) -> Prompt | None:
+def prompt_of(
+    params: Params, static_texts: Callable[[Params], Texts] | None, context: Context | None = None
+) -> Prompt | None:
     """Return the prompt that is known before the answer; to be called on the caller's own stack."""
     stored = params.get("prompt")
-    prompt = named_prompt(stored) or declared_prompt()
+    prompt = (None if stored is None else named_prompt(stored)) or declared_prompt(context)
     # What a stored prompt without a version says is on the server; its answer may tell.
     if prompt is not None or isinstance(stored, Mapping) or static_texts is None:
         return prompt
@@ -43,12 +47,12 @@ def responses_texts(params: Params) -> Texts:
 
 
 def _static_texts(messages: Any) -> Texts:
-    return [
-        (role, part)
-        for message in items(messages)
-        if (role := field(message, "role")) in _STATIC_ROLES
-        for part in _texts(field(message, "content"))
-    ]
+    texts: Texts = []
+    for message in items(messages):
+        role = message.get("role") if type(message) is dict else field(message, "role")
+        if role in _STATIC_ROLES:
+            texts += [(role, part) for part in _texts(field(message, "content"))]
+    return texts
 
 
 def _texts(content: Any) -> list[str]:

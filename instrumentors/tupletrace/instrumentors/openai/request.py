@@ -13,6 +13,7 @@ from tupletrace.semconv import names
 Params = Mapping[str, Any]
 FORMATS: Final = ("modalities", "response_format", "text_format", "text")
 """Parameters that may ask for another output than text."""
+_NOT_SENT: Final = frozenset({NotGiven, Omit})
 _MAX_TOKENS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
@@ -21,9 +22,7 @@ def sent(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     extra = kwargs.get("extra_body")
     merged = {**kwargs, **extra} if isinstance(extra, Mapping) else kwargs
     return {
-        name: value
-        for name, value in merged.items()
-        if value is not None and not isinstance(value, (NotGiven, Omit))
+        name: value for name, value in merged.items() if value is not None and type(value) not in _NOT_SENT
     }
 
 
@@ -54,7 +53,8 @@ def describe_embedding(invocation: EmbeddingInvocation, params: Params) -> None:
 
 def conversation_id(params: Params) -> str | None:
     """Return the id of ``conversation``, which is a string or ``{"id": ...}``."""
-    conversation = params.get("conversation")
+    if (conversation := params.get("conversation")) is None:
+        return None
     return text(conversation) or text(field(conversation, "id"))
 
 

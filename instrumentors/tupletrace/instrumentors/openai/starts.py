@@ -1,7 +1,6 @@
 """How the span of each kind of call begins: a child of the current context, not attached to it."""
 
-from typing import Any
-
+from opentelemetry.context import Context
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import (
     EmbeddingInvocation,
@@ -18,7 +17,11 @@ Invocation = InferenceInvocation | EmbeddingInvocation | FetchResponseInvocation
 
 
 def start_inference(
-    telemetry: TelemetryHandler, server: Server, params: Params, operation: str
+    telemetry: TelemetryHandler,
+    server: Server,
+    params: Params,
+    operation: str,
+    context: Context | None = None,
 ) -> InferenceInvocation:
     """Start a call that a model answers."""
     return telemetry.inference(
@@ -26,34 +29,62 @@ def start_inference(
         request_model=text(params.get("model")),
         operation_name=operation,
         conversation_id=conversation_id(params),
-        **_at(server),
+        server_address=server.address,
+        server_port=server.port,
+        context=context,
+        _attach_to_context=False,
     )
 
 
 def start_embedding(
-    telemetry: TelemetryHandler, server: Server, params: Params, operation: str
+    telemetry: TelemetryHandler,
+    server: Server,
+    params: Params,
+    operation: str,
+    context: Context | None = None,
 ) -> EmbeddingInvocation:
     """Start an embeddings call."""
-    return telemetry.embedding(server.provider, request_model=text(params.get("model")), **_at(server))
+    return telemetry.embedding(
+        server.provider,
+        request_model=text(params.get("model")),
+        server_address=server.address,
+        server_port=server.port,
+        context=context,
+        _attach_to_context=False,
+    )
 
 
 def start_fetch(
-    telemetry: TelemetryHandler, server: Server, params: Params, operation: str
+    telemetry: TelemetryHandler,
+    server: Server,
+    params: Params,
+    operation: str,
+    context: Context | None = None,
 ) -> FetchResponseInvocation:
     """Start fetching a response that was made by another call, whose tokens it is not to count again."""
     return telemetry.fetch_response(
-        server.provider, response_id=text(params.get("response_id")) or "", **_at(server)
+        server.provider,
+        response_id=text(params.get("response_id")) or "",
+        server_address=server.address,
+        server_port=server.port,
+        context=context,
+        _attach_to_context=False,
     )
 
 
 def start_retrieval(
-    telemetry: TelemetryHandler, server: Server, params: Params, operation: str
+    telemetry: TelemetryHandler,
+    server: Server,
+    params: Params,
+    operation: str,
+    context: Context | None = None,
 ) -> RetrievalInvocation:
     """Start a search of a vector store."""
     return telemetry.retrieval(
-        provider=server.provider, data_source_id=text(params.get("vector_store_id")), **_at(server)
+        provider=server.provider,
+        data_source_id=text(params.get("vector_store_id")),
+        server_address=server.address,
+        server_port=server.port,
+        context=context,
+        _attach_to_context=False,
     )
-
-
-def _at(server: Server) -> dict[str, Any]:
-    return {"server_address": server.address, "server_port": server.port, "_attach_to_context": False}

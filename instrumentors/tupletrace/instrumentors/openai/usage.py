@@ -56,7 +56,20 @@ def set_usage(invocation: InferenceInvocation, usage: Any) -> None:
     invocation.input_tokens = _first(said, _INPUT)
     invocation.output_tokens = _first(said, _OUTPUT)
     # Attributes, not the invocation's fields: those drop a reported zero.
-    attributes = invocation.attributes
+    _set_parts(invocation.attributes, said)
+
+
+def fetched_usage(usage: Any) -> dict[str, int]:
+    """Return the tokens of a response as attributes of the fetch that brought them."""
+    said, found = known(usage), dict[str, int]()
+    for attribute, wanted in ((names.INPUT_TOKENS, _INPUT), (names.OUTPUT_TOKENS, _OUTPUT)):
+        if (tokens := _first(said, wanted)) is not None:
+            found[attribute] = tokens
+    _set_parts(found, said)
+    return {names.FETCHED_USAGE + name.removeprefix("gen_ai.usage."): found[name] for name in found}
+
+
+def _set_parts(attributes: dict[str, Any], said: Mapping[str, Any]) -> None:
     undetailed = False
     for place, value in said.items():
         if value is None:
