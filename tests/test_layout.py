@@ -37,7 +37,7 @@ FLOW = [
     ["content", "conversation", "events", "identity"],
     ["normalise"],
     ["stages"],
-    ["prices", "own_prices", "database", "settings", "seen"],
+    ["prices", "own_prices", "estimate", "database", "settings", "seen"],
     ["telling", "judging"],
     ["store"],
     ["index", "recost"],

@@ -22,6 +22,7 @@ REPORTS = [
     ("costs", "--by", "route"),
     ("costs", "--by", "model"),
     ("costs", "--by", "prompt"),
+    ("costs", "--by", "loop"),
 ]
 
 

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tupletrace.processor import decode, records, wire
 from tupletrace.processor.refusal import MalformedRequest
@@ -208,6 +209,28 @@ def test_sums_of_the_largest_counts_do_not_overflow(database: Any, otlp: Any) ->
 def test_a_time_to_the_first_chunk_that_is_no_number_spoils_no_average(stored: Any, said: Any) -> None:
     assert stored({"gen_ai.response.time_to_first_chunk": said})["time_to_first_chunk_s"] is None
     assert stored({"gen_ai.response.time_to_first_chunk": 0.25})["time_to_first_chunk_s"] == 0.25
+
+
+def test_what_a_span_says_beside_its_attributes_has_columns(database: Any, otlp: Any) -> None:
+    """C37."""
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add(schema_url="https://schema/resource")
+    scope = resource.scope_spans.add(schema_url="https://schema/scope")
+    scope.scope.attributes.extend(otlp.key_values({"of": "scope"}))
+    span = otlp.span(3100, 1, flags=0x301, trace_state="a=b")
+    span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count = 5, 6, 7
+    scope.spans.append(span)
+    resource.scope_spans.add(spans=[otlp.span(3100, 2)])
+    database.insert(request.SerializeToString())
+    query = """
+        SELECT flags, dropped_attributes_count, dropped_events_count, dropped_links_count, trace_state,
+               schema_url, resource_schema_url, scope_attributes
+        FROM spans WHERE trace_id = ? ORDER BY span_id
+    """
+    told, silent = (tuple(row.values()) for row in database.rows(query, [f"{3100:032x}"]))
+    urls = ("https://schema/scope", "https://schema/resource")
+    assert told == (0x301, 5, 6, 7, "a=b", *urls, [("of", "scope")])
+    assert silent == (0, 0, 0, 0, None, None, urls[1], [])
 
 
 def test_one_key_may_have_another_type_in_every_span(database: Any, otlp: Any) -> None:

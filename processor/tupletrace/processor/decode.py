@@ -17,6 +17,7 @@ pc: Any = pyarrow.compute
 _HEX: Final = np.array([list(f"{byte:02x}".encode()) for byte in range(256)], np.uint8)
 _INT64_MAX: Final = np.uint64(2**63 - 1)
 _KINDS: Final = pa.array(["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"])
+_NUMBERS: Final = ("flags", "dropped_attributes_count", "dropped_events_count", "dropped_links_count")
 _STATUSES: Final = pa.array(["UNSET", "OK", "ERROR"])
 
 
@@ -71,6 +72,12 @@ def spans(bodies: list[bytes]) -> Spans:
             "status_message": text(pc.struct_field(status, "message")),
             "scope_name": text(pc.struct_field(scope, "name")).take(pa.array(scope_of)),
             "scope_version": text(pc.struct_field(scope, "version")).take(pa.array(scope_of)),
+            "scope_attributes": Attributes.of(pc.struct_field(scope, "attributes")).take(scope_of).as_map(),
+            "schema_url": text(pc.struct_field(scope_spans, "schema_url")).take(pa.array(scope_of)),
+            "resource_schema_url": text(pc.struct_field(resource_spans, "schema_url")).take(
+                pa.array(resource_row)
+            ),
+            **{name: pc.struct_field(found, name).cast(pa.int64()) for name in _NUMBERS},
             "attributes": attributes.as_map(),
             "resource_attributes": resource.as_map(),
             "events": _events(pc.struct_field(found, "events")),

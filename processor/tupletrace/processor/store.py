@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor import failpoint, judging, own_prices, prices, settings, telling
+from tupletrace.processor import estimate, failpoint, judging, own_prices, prices, settings, telling
 from tupletrace.processor.database import connect, needs_reconnect, reconnect, statement, transaction, use
 from tupletrace.processor.seen import Hashes, SeenTraces
 
@@ -34,6 +34,7 @@ class Store:
             StoreError: not a DuckDB file, not ours, or made by a newer tupletrace.
         """
         self._path = path
+        self._estimator = estimate.estimator()
         self._connection = connect(path)
         try:
             self._opened()
@@ -163,7 +164,16 @@ class Store:
             self._run("quiet_traces", quiet_ms=quiet_ms)
             if self._rows("SELECT 1 FROM quiet LIMIT 1"):
                 self._run("settle_traces")
+                self._estimate()
         self._unsettled = bool(self._rows("SELECT 1 FROM open_traces LIMIT 1"))
+
+    def _estimate(self) -> None:
+        if self._estimator:
+            uncounted = self._connection.sql(statement("statements/uncounted")).to_arrow_table()
+            if uncounted.num_rows:
+                self._connection.register("estimates", self._estimator.estimated(uncounted))
+                self._run("estimate")
+                self._connection.unregister("estimates")
 
     def _checkpoint(self) -> None:
         """Bring what was committed to disk, after so many bytes or so long: until then the journal has it."""

@@ -1,4 +1,4 @@
--- `live_llm_calls` of settled traces.
+-- `live_llm_calls` of settled traces, and what their tokens are estimated to be where nobody reported them.
 CREATE TABLE IF NOT EXISTS settled_llm_calls (
     trace_id VARCHAR,
     span_id VARCHAR,
@@ -49,5 +49,8 @@ CREATE TABLE IF NOT EXISTS settled_llm_calls (
     workflow_name VARCHAR,
     tags VARCHAR[],
     is_root BOOLEAN,
+    estimated_input_tokens BIGINT,
+    estimated_output_tokens BIGINT,
+    estimated_by VARCHAR,
     settled_seq BIGINT
 );

@@ -37,8 +37,14 @@ priced AS (
         AND (price.valid_to IS NULL OR calls.start_time < price.valid_to)
         AND (price.daily_from IS NULL OR CAST(calls.start_time AT TIME ZONE 'UTC' AS TIME) >= price.daily_from)
         AND (price.daily_to IS NULL OR CAST(calls.start_time AT TIME ZONE 'UTC' AS TIME) < price.daily_to)
-        AND (price.above_input_tokens IS NULL OR calls.input_tokens > price.above_input_tokens)
-        AND (price.up_to_input_tokens IS NULL OR coalesce(calls.input_tokens, 0) <= price.up_to_input_tokens)
+        AND (
+            price.above_input_tokens IS NULL
+            OR coalesce(calls.input_tokens, calls.estimated_input_tokens) > price.above_input_tokens
+        )
+        AND (
+            price.up_to_input_tokens IS NULL
+            OR coalesce(calls.input_tokens, calls.estimated_input_tokens, 0) <= price.up_to_input_tokens
+        )
 ),
 costed AS (
     SELECT
@@ -56,13 +62,18 @@ costed AS (
             + token_cost(image_output_tokens, image_output_usd)
             + coalesce(request_usd, 0)
             + token_cost(images, image_usd)
-            + coalesce(CAST(CAST(duration_ns AS DOUBLE) / 1000000000 * second_usd AS DECIMAL(24, 12)), 0) AS cost,
+            + seconds_cost(duration_ns, second_usd) AS cost,
         -- What cached tokens would have cost as others, less what they did.
         token_cost(cache_read_tokens, input_usd) - token_cost(cache_read_tokens, cache_read_usd)
             + token_cost(cache_write_tokens, input_usd)
             - token_cost(cache_write_tokens - coalesce(cache_write_1h_tokens, 0), cache_write_usd)
             - token_cost(cache_write_1h_tokens, cache_write_1h_usd) AS saved,
+        token_cost(estimated_input_tokens, input_usd)
+            + token_cost(estimated_output_tokens, output_usd)
+            + coalesce(request_usd, 0)
+            + seconds_cost(duration_ns, second_usd) AS estimated_cost,
         usage_status = 'reported' OR free_of_tokens AS countable,
+        estimated_by IS NOT NULL AND NOT free_of_tokens AS guessed,
         (input_uncached_tokens > 0 AND input_usd IS NULL)
             OR (cache_read_tokens > 0 AND cache_read_usd IS NULL)
             OR (cache_write_tokens > 0 AND cache_write_usd IS NULL)
@@ -73,11 +84,17 @@ SELECT
     * EXCLUDE (
         input_usd, cache_read_usd, cache_write_usd, output_usd, reasoning_usd, request_usd, cache_write_1h_usd,
         audio_input_usd, audio_cache_read_usd, image_input_usd, audio_output_usd, image_output_usd, second_usd, image_usd,
-        free_of_tokens, cost, saved, countable, partly_known
+        free_of_tokens, cost, estimated_cost, saved, countable, guessed, partly_known
     )
-        REPLACE (CASE WHEN countable THEN price_source END AS price_source),
+        REPLACE (
+            CASE WHEN countable OR guessed THEN price_source END AS price_source,
+            CASE WHEN estimated_by IS NOT NULL THEN 'estimated' ELSE usage_status END AS usage_status
+        ),
     CASE WHEN countable AND price_source IS NOT NULL THEN CAST(cost AS DECIMAL(24, 12)) END AS cost_usd,
+    CASE WHEN guessed AND price_source IS NOT NULL THEN CAST(estimated_cost AS DECIMAL(24, 12)) END
+        AS estimated_cost_usd,
     CASE
+        WHEN guessed AND price_source IS NOT NULL THEN 'estimated'
         WHEN NOT countable OR price_source IS NULL THEN 'unpriced'
         WHEN partly_known AND NOT free_of_tokens THEN 'partly_priced'
         ELSE 'priced'

@@ -13,7 +13,8 @@ spend AS (
         sum(output_tokens) AS output_tokens,
         sum(cost_usd) AS cost_usd,
         sum(CASE WHEN cost_status = 'priced' THEN 0 ELSE 1 END) AS unpriced_calls,
-        sum(CASE WHEN cost_usd IS NULL THEN 0 ELSE 1 END) AS calls_with_cost
+        sum(CASE WHEN cost_usd IS NULL THEN 0 ELSE 1 END) AS calls_with_cost,
+        sum(estimated_cost_usd) AS estimated_cost_usd
     FROM llm_calls
     GROUP BY trace_id
 )
@@ -31,11 +32,13 @@ SELECT
     CAST(spend.cost_usd AS DECIMAL(24, 12)) AS cost_usd,
     CASE
         WHEN spend.trace_id IS NULL THEN NULL
+        WHEN spend.calls_with_cost = 0 AND spend.estimated_cost_usd IS NOT NULL THEN 'estimated'
         WHEN spend.calls_with_cost = 0 THEN 'unpriced'
         WHEN spend.unpriced_calls > 0 THEN 'partly_priced'
         ELSE 'priced'
     END AS cost_status,
     CAST(coalesce(spend.unpriced_calls, 0) AS BIGINT) AS unpriced_calls,
+    CAST(spend.estimated_cost_usd AS DECIMAL(24, 12)) AS estimated_cost_usd,
     rollups.status_code,
     rollups.tuple_id,
     rollups.model_state,

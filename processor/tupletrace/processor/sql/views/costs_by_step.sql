@@ -1,4 +1,5 @@
--- `tupletrace costs --by step`: USD per step of an agent's run, the dearest first.
+-- USD per step of an agent's runs, in their order; NULL: calls outside of any step.
+CREATE OR REPLACE VIEW costs_by_step AS
 SELECT *
 FROM (
     SELECT
@@ -6,7 +7,6 @@ FROM (
         agent_step,
         unnest(spending(calls))
     FROM llm_calls AS calls
-    WHERE agent_step IS NOT NULL
     GROUP BY agent_name, agent_step
 ) AS spent
 ORDER BY agent_name, agent_step;
