@@ -45,10 +45,10 @@ class Admission:
         """Let in what writes nothing: it needs no disk."""
         return Held(self)
 
-    def check_disk(self) -> None:
-        """Raise ``DiskReserve`` if the disk has less free than the reserve."""
+    def check_disk(self, needed: int = 0) -> None:
+        """Raise ``DiskReserve`` if the disk has less free than the reserve, beside what is ``needed``."""
         free = self._free()
-        if free < self._reserve:
+        if free < self._reserve + needed:
             raise DiskReserve(
                 f"the disk of {self._folder} has {free >> 20} MiB free, {self._reserve >> 20} stay free"
             )

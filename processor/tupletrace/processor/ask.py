@@ -6,10 +6,10 @@ import os
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -36,6 +36,12 @@ class Ask(Protocol):
         ...
 
 
+def expect(path: Path) -> None:
+    """Raise ``StoreError`` if there is no database, nor a journal to make it from."""
+    if not path.exists() and first_seq(journal_folder(path)) is None:
+        raise StoreError(f"there is no database at {path}: start `tupletrace serve`, or name another --db")
+
+
 @contextmanager
 def database(path: Path) -> Generator[Ask]:
     """Yield a function that answers SQL: from the file, or from the processor that has it open.
@@ -43,16 +49,11 @@ def database(path: Path) -> Generator[Ask]:
     Raises:
         StoreError: there is no such database, or it cannot be opened.
     """
-    if not path.exists() and first_seq(journal_folder(path)) is None:
-        raise StoreError(f"there is no database at {path}: start `tupletrace serve`, or name another --db")
+    expect(path)
     try:
         lock = DatabaseLock(path)
     except DatabaseInUse as error:
-        if error.owner.http is None:
-            raise StoreError(f"{error}, which answers no SQL") from None
-        owner = error.owner
-        scheme = "https" if owner.certificate else "http"
-        yield processor(f"{scheme}://{owner.http}", owner.token, owner.certificate)
+        yield Processor.of(error).sql
         return
     with lock:
         store = Store(path)
@@ -83,30 +84,77 @@ def database(path: Path) -> Generator[Ask]:
             store.close()
 
 
-def processor(url: str, token: str | None = None, certificate: str | None = None) -> Ask:
-    """Return a function that answers SQL by asking a running processor.
+class ProcessorRefused(StoreError):
+    """A processor did not do what it was asked for; the message is its own."""
 
-    Without a ``token``, with that of ``TUPLETRACE_TOKEN``; with a ``certificate``, only of who has this one.
-    """
-    headers = {"Content-Type": "application/json", "Accept": query.ARROW}
-    if token := token or os.environ.get("TUPLETRACE_TOKEN"):
-        headers["Authorization"] = f"Bearer {token}"
-    opener = _opener(certificate)
+    def __init__(self, error: urllib.error.HTTPError) -> None:
+        self.http, self.headers = error.code, error.headers
+        try:
+            super().__init__(str(json.loads(error.read())["error"]))
+        except (ValueError, KeyError, TypeError):
+            super().__init__(f"HTTP {error.code} {error.reason}")
 
-    def ask(sql: str, parameters: query.Parameters = None) -> pa.Table:
-        body = {"sql": sql} | ({"params": parameters} if parameters else {})
+
+class Processor:
+    """A running processor, asked over HTTP."""
+
+    def __init__(self, url: str, token: str | None = None, certificate: str | None = None) -> None:
+        """Send ``token``, else that of ``TUPLETRACE_TOKEN``; trust only ``certificate``, if that is given."""
+        self.url = url.rstrip("/")
+        token = token or os.environ.get("TUPLETRACE_TOKEN")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._opener = _opener(certificate)
+
+    @classmethod
+    def of(cls, in_use: DatabaseInUse) -> Self:
+        """Return the one that has a database open.
+
+        Raises:
+            StoreError: that process answers no requests.
+        """
+        owner = in_use.owner
+        if owner.http is None:
+            raise StoreError(f"{in_use}, which answers no SQL")
+        scheme = "https" if owner.certificate else "http"
+        return cls(f"{scheme}://{owner.http}", owner.token, owner.certificate)
+
+    def post(
+        self,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        timeout: float = _TIMEOUT_S,
+    ) -> http.client.HTTPResponse:
+        """Return the answer to a request, whose body is still to be read.
+
+        Raises:
+            ProcessorRefused: with what the processor says.
+            StoreError: nobody answers.
+        """
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked where the URL comes in
-            f"{url.rstrip('/')}/sql", json.dumps(body, default=str).encode(), headers
+            f"{self.url}{path}", body, self._headers | dict(headers or {})
         )
         try:
-            with opener.open(request, timeout=_TIMEOUT_S) as response:
-                return pa.ipc.open_stream(response.read()).read_all()
+            return self._opener.open(request, timeout=timeout)
         except urllib.error.HTTPError as error:
-            raise query.SqlFailed(_message(error)) from None
-        except (OSError, http.client.HTTPException, pa.ArrowInvalid) as error:
-            raise StoreError(f"no processor answers at {url}: {getattr(error, 'reason', error)}") from None
+            raise ProcessorRefused(error) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise self._silent(getattr(error, "reason", error)) from None
 
-    return ask
+    def sql(self, sql: str, parameters: query.Parameters = None) -> pa.Table:
+        """Answer one query, as ``Ask`` does."""
+        body = {"sql": sql} | ({"params": parameters} if parameters else {})
+        headers = {"Content-Type": "application/json", "Accept": query.ARROW}
+        try:
+            with self.post("/sql", json.dumps(body, default=str).encode(), headers) as response:
+                return pa.ipc.open_stream(response.read()).read_all()
+        except ProcessorRefused as error:
+            raise query.SqlFailed(str(error)) from None
+        except (OSError, http.client.HTTPException, pa.ArrowInvalid) as error:
+            raise self._silent(error) from None
+
+    def _silent(self, why: object) -> StoreError:
+        return StoreError(f"no processor answers at {self.url}: {why}")
 
 
 def _opener(certificate: str | None) -> urllib.request.OpenerDirector:
@@ -119,10 +167,3 @@ def _opener(certificate: str | None) -> urllib.request.OpenerDirector:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         handlers.append(urllib.request.HTTPSHandler(context=context))
     return urllib.request.build_opener(*handlers)
-
-
-def _message(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.loads(error.read())["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {error.code} {error.reason}"

@@ -35,7 +35,7 @@ class Connection:
 def connected(source: str | Path) -> Generator[Connection]:
     """Yield a connection to a database file, or to a processor by its URL."""
     if str(source).startswith(("http://", "https://")):
-        answering = nullcontext(ask.processor(str(source)))
+        answering = nullcontext(ask.Processor(str(source)).sql)
     else:
         answering = ask.database(Path(source).expanduser().absolute())
     with answering as answer, closing(Connection(answer)) as connection:

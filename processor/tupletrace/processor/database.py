@@ -158,7 +158,7 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         # The journal is the log: a commit is on disk with the next CHECKPOINT; what came later is read again.
         # A second log took a third of the time that DuckDB needs for an insert.
-        connection.execute(f"ATTACH {_quoted(path)} AS {_NAME} (RECOVERY_MODE NO_WAL_WRITES)")
+        connection.execute(f"ATTACH {quoted(path)} AS {_NAME} (RECOVERY_MODE NO_WAL_WRITES)")
     except duckdb.Error as error:
         connection.close()
         raise _refused(path, error, "cannot be opened as a DuckDB file") from None
@@ -185,7 +185,8 @@ def use(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     return connection.execute(f"USE {_NAME}")
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """Return a path as a SQL string."""
     return "'" + str(path).replace("'", "''") + "'"
 
 

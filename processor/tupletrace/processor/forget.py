@@ -3,10 +3,12 @@
 import hashlib
 import json
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -21,6 +23,22 @@ from tupletrace.processor.store import Store
 
 KINDS: Final = {"user": "user_id", "conversation": "conversation_id", "trace": "trace_id"}
 """What may be forgotten: the column of ``spans`` in which it stands."""
+_RECORDS: Final = "forgotten.jsonl"
+
+
+class Forgotten(NamedTuple):
+    """One time that something was forgotten: which of ``KINDS`` it was, and the SHA-256 of its name."""
+
+    time: datetime
+    kind: str
+    sha256: str
+
+
+def forgotten(folder: Path) -> Iterator[Forgotten]:
+    """Yield what was forgotten in a journal, the first first."""
+    if (file := folder / _RECORDS).exists():
+        for record in map(json.loads, file.read_text().splitlines()):
+            yield Forgotten(datetime.fromisoformat(record["time"]), record["kind"], record["sha256"])
 
 
 def forget(path: Path, kind: str, value: str, progress: Progress) -> dict[str, Any]:
@@ -65,7 +83,7 @@ def forget(path: Path, kind: str, value: str, progress: Progress) -> dict[str, A
         old = rebuild(path, progress)
         if old is not None:
             database.remove(old)
-    with (folder / "forgotten.jsonl").open("a") as records:
+    with (folder / _RECORDS).open("a") as records:
         records.write(json.dumps(record) + "\n")
     return record
 

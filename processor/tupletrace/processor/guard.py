@@ -21,6 +21,7 @@ JSON: Final = "application/json"
 OPEN: Final = {"/healthz", "/readyz"}
 """Asked by what starts and watches processes, which knows no tokens; they tell nothing else."""
 OTLP: Final = {f"/v1/{signal}": signal for signal in wire.REQUESTS}
+ADMIN: Final = "/admin/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,17 @@ class Gatekeeper:
         headers, path = Headers(scope=scope), scope["path"]
         if path not in OPEN:
             try:
-                needed = tokens.INGEST if path in OTLP else tokens.READ
-                self._access.check(headers.get("authorization"), needed)
+                self._access.check(headers.get("authorization"), _needed(path))
             except Refused as refused:
                 await _turned_away(scope, refused)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _needed(path: str) -> str:
+    if path in OTLP:
+        return tokens.INGEST
+    return tokens.ADMIN if path.startswith(ADMIN) else tokens.READ
 
 
 def _turned_away(scope: Scope, error: Refused) -> Response:

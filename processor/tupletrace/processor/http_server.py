@@ -1,9 +1,9 @@
-"""HTTP: OTLP in protobuf and JSON under ``/v1/``, SQL under ``POST /sql``, health and metrics."""
+"""HTTP: OTLP in protobuf and JSON under ``/v1/``, ``POST /sql``, ``POST /admin/...``, health and metrics."""
 
 import asyncio
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,6 +44,7 @@ class HttpSettings:
     port: int
     callers: Callers
     tls: Tls | None = None
+    admin: Sequence[Route] = ()
 
 
 class HttpServer:
@@ -64,7 +65,7 @@ class HttpServer:
         self.address = listen.written(listeners[0], settings.host)
         tls = settings.tls
         config = uvicorn.Config(
-            _application(receiver, answer, access, settings.callers, ready),
+            _application(receiver, answer, access, settings, ready),
             http=_Protocol,
             ws="none",
             log_config=None,
@@ -121,7 +122,7 @@ class _Protocol(H11Protocol):
 
 
 def _application(
-    receiver: Receiver, answer: Answer, access: Access, callers: Callers, ready: Ready
+    receiver: Receiver, answer: Answer, access: Access, settings: HttpSettings, ready: Ready
 ) -> Starlette:
     async def export(request: Request) -> Response:
         return await _export(receiver, request)
@@ -145,13 +146,14 @@ def _application(
             Route("/healthz", health),
             Route("/readyz", readiness),
             Route("/metrics", measured),
+            *settings.admin,
         ],
         middleware=[
-            Middleware(guard.Doorkeeper, callers=callers),
+            Middleware(guard.Doorkeeper, callers=settings.callers),
             # A preflight carries no token.
             Middleware(
                 CORSMiddleware,
-                allow_origins=list(callers.origins),
+                allow_origins=list(settings.callers.origins),
                 allow_methods=["GET", "POST"],
                 allow_headers=["Authorization", "Content-Type", "Content-Encoding"],
             ),

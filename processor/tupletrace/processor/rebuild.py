@@ -35,7 +35,7 @@ def rebuild(path: Path, progress: Progress) -> Path | None:
         database.remove(making)
         store = Store(making)
     with closing(store):
-        _index(folder, store, progress)
+        follow(folder, store, progress)
     kept = database.set_aside(path, "replaced") if path.exists() else None
     making.replace(path)
     return kept
@@ -65,11 +65,12 @@ def reprocess(path: Path, since: datetime, progress: Progress) -> int:
     with closing(Store(path)) as store:
         index.catch_up(folder, store)
         store.rewind(first)
-        _index(folder, store, lambda done, all_of_them: progress(done - first + 1, all_of_them - first + 1))
+        follow(folder, store, lambda done, all_of_them: progress(done - first + 1, all_of_them - first + 1))
     return journal.last_seq(folder) - first + 1
 
 
-def _index(folder: Path, store: Store, progress: Progress) -> None:
+def follow(folder: Path, store: Store, progress: Progress) -> None:
+    """Index and settle everything that the journal has and the store has not seen."""
     last = journal.last_seq(folder)
     for number, _ in enumerate(index.batches(folder, store), 1):
         progress(store.journal_seq, last)

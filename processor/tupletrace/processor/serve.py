@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from tupletrace.processor import index, listen, logs, metrics, query
+from tupletrace.processor.admin import Admin
 from tupletrace.processor.admission import Admission
 from tupletrace.processor.forward import Forwarder
 from tupletrace.processor.grpc_server import GrpcServer, GrpcSettings
@@ -142,7 +143,8 @@ def _run(
         metrics.observe("journal_seq", lambda: max(receiver.journal_seq, last_before))
         metrics.observe("index_seq", lambda: _indexed(store))
         ready = _ready(admission, stopping)
-        http_server = HttpServer(receiver, answer, access, _http(settings), ready)
+        admin = Admin(settings.database, store, admission)
+        http_server = HttpServer(receiver, answer, access, _http(settings, admin), ready)
         try:
             grpc_server = GrpcServer(receiver, access, GrpcSettings(*settings.grpc, settings.tls), ready)
             lock.announce(http_server.address, access.own, settings.tls and settings.tls.certificate)
@@ -190,14 +192,14 @@ def _indexed(store: Store) -> float:
         return math.nan
 
 
-def _http(settings: Settings) -> HttpSettings:
+def _http(settings: Settings, admin: Admin) -> HttpSettings:
     host, port = settings.http
     callers = Callers(
         hosts={*_LOCAL, host.lower(), *(one.lower() for one in settings.hosts)},
         origins=settings.origins,
         any_address=not listen.is_loopback(host),
     )
-    return HttpSettings(host, port, callers, settings.tls)
+    return HttpSettings(host, port, callers, settings.tls, admin.routes)
 
 
 def _ready(admission: Admission, stopping: threading.Event) -> Callable[[], list[str]]:

@@ -1,6 +1,7 @@
 """The DuckDB file: an index of the journal, made by the SQL files beside this module."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,12 @@ class Store:
             StoreError: not a DuckDB file, not ours, or made by a newer tupletrace.
         """
         self._path = path
+<<<<<<< /tmp/snap/m/processor/tupletrace/processor/store.py
+        self._copying = threading.Lock()
+||||||| /tmp/snap/m/processor/tupletrace/processor/store.py.base
+=======
         self._estimator = estimate.estimator()
+>>>>>>> /tmp/wt/processor/tupletrace/processor/store.py
         self._connection = connect(path)
         try:
             self._opened()
@@ -177,9 +183,22 @@ class Store:
 
     def _checkpoint(self) -> None:
         """Bring what was committed to disk, after so many bytes or so long: until then the journal has it."""
-        if self._unsaved >= _CHECKPOINT_BYTES or time.monotonic() >= self._saved_at + _CHECKPOINT_S:
-            self._connection.execute("CHECKPOINT")
+        due = self._unsaved >= _CHECKPOINT_BYTES or time.monotonic() >= self._saved_at + _CHECKPOINT_S
+        # While the file is copied: later.
+        if due and self._copying.acquire(blocking=False):
+            try:
+                self._connection.execute("CHECKPOINT")
+            finally:
+                self._copying.release()
             self._unsaved, self._saved_at = 0, time.monotonic()
+
+    @contextmanager
+    def still(self) -> Generator[Path]:
+        """Bring what was committed to disk, and yield the file, which stays as it is until the end."""
+        with self._copying:
+            with self.cursor() as cursor:
+                cursor.execute("CHECKPOINT")
+            yield self._path
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own for one reader."""
@@ -188,7 +207,8 @@ class Store:
     def close(self) -> None:
         """Close the file; what was committed is in it."""
         failpoint.passing("database.closing")
-        self._connection.close()
+        with self._copying:
+            self._connection.close()
 
     def _price(self, connection: duckdb.DuckDBPyConnection) -> set[prices.Model]:
         """Look up the models that this batch is the first to name."""

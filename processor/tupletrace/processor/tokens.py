@@ -100,8 +100,8 @@ class Access:
         self._seen = self._stamp()
         self._tokens = read(file)
         self.own = _PREFIX + secrets.token_urlsafe(_BYTES)
-        """For the user whose process this is, until it ends: allows to read."""
-        self._own = Token("", (READ,), 0, _hashed(self.own))
+        """For the user whose process this is, until it ends: allows everything."""
+        self._own = Token("", (ADMIN,), 0, _hashed(self.own))
         self.needed = self._seen is not None
         """Whether a token is asked for: from the first one that was made, also when all are revoked."""
 

@@ -18,6 +18,7 @@ from tupletrace.processor.cli import (
     rebuild,
     serve,
     sides,
+    snapshot,
     sql,
     tokens,
     trace,
@@ -36,6 +37,7 @@ _COMMANDS: Final = (
     tokens,
     rebuild,
     forget,
+    snapshot,
     doctor,
     demo,
 )

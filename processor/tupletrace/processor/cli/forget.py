@@ -2,8 +2,8 @@
 
 import argparse
 
-from tupletrace.processor.cli.options import Commands, add_db
-from tupletrace.processor.cli.rebuild import alone
+from tupletrace.processor.cli.options import Commands, add_db, path
+from tupletrace.processor.cli.rebuild import alone, shown
 
 
 def add(commands: Commands) -> None:
@@ -16,6 +16,8 @@ def add(commands: Commands) -> None:
         ("trace", "trace id, hex"),
     ):
         whose.add_argument(f"--{kind}", metavar="ID", help=said)
+    said = "out of this snapshot instead of the database; again for more"
+    parser.add_argument("--snapshot", type=path, action="append", metavar="FILE", help=said)
     add_db(parser)
     parser.set_defaults(run=_run)
 
@@ -24,6 +26,8 @@ def _run(asked: argparse.Namespace) -> int:
     from tupletrace.processor.forget import KINDS, forget, others
 
     kind = next(kind for kind in KINDS if getattr(asked, kind) is not None)
+    if asked.snapshot:
+        return _from_snapshots(asked, kind)
     with alone(asked, "forgetting") as progress:
         record = forget(asked.db, kind, getattr(asked, kind), progress)
     said = (
@@ -34,3 +38,14 @@ def _run(asked: argparse.Namespace) -> int:
     for file in remaining:
         print(f"not looked into, delete it yourself if it may hold some of them: {file}")
     return 1 if remaining else 0
+
+
+def _from_snapshots(asked: argparse.Namespace, kind: str) -> int:
+    from tupletrace.processor import snapshot
+
+    with shown(asked, "forgetting") as progress:
+        for number, file in enumerate(asked.snapshot, 1):
+            traces = snapshot.forget(file, kind, getattr(asked, kind))
+            progress(number, len(asked.snapshot))
+            print(f"{traces} traces are gone from {file}")
+    return 0

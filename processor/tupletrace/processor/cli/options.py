@@ -70,7 +70,7 @@ def answering(asked: argparse.Namespace) -> Generator["ask.Ask"]:
         if asked.url:
             if not asked.url.startswith(("http://", "https://")):
                 raise UsageError(f"--url {asked.url}: write http://HOST:PORT")
-            yield ask.processor(asked.url)
+            yield ask.Processor(asked.url).sql
         else:
             with ask.database(asked.db) as answer:
                 yield answer

@@ -53,20 +53,29 @@ def _reprocess(asked: argparse.Namespace) -> int:
 @contextmanager
 def alone(asked: argparse.Namespace, doing: str) -> Generator[Callable[[int, int], None]]:
     """Own the database, and show how far it is."""
+    from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
+
+    try:
+        with shown(asked, doing) as progress, DatabaseLock(asked.db):
+            yield progress
+    except DatabaseInUse as error:
+        raise UsageError(f"{error}: stop it first") from None
+
+
+@contextmanager
+def shown(asked: argparse.Namespace, doing: str) -> Generator[Callable[[int, int], None]]:
+    """Show how far it is with what is done to the database."""
     from rich.console import Console
     from rich.progress import Progress
 
     from tupletrace.processor.database import StoreError
     from tupletrace.processor.journal_file import JournalError
-    from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
 
     try:
-        with DatabaseLock(asked.db), Progress(console=Console(file=sys.stderr)) as bar:
+        with Progress(console=Console(file=sys.stderr)) as bar:
             task = bar.add_task(doing, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
-    except DatabaseInUse as error:
-        raise UsageError(f"{error}: stop it first") from None
     except (StoreError, JournalError) as error:
         raise UsageError(str(error)) from None
     except OSError as error:
-        raise UsageError(f"{asked.db}: {error}") from None
+        raise UsageError(str(error) if error.filename else f"{asked.db}: {error}") from None

@@ -46,7 +46,7 @@ def run(live: bool, db: Path | None) -> int:
     database = (db or Path(tempfile.mkdtemp(prefix="tupletrace-demo-")) / "demo.duckdb").absolute()
     try:
         with _terminated_as_interrupted(), processor(database) as running, _credentials(live) as credentials:
-            answer = ask.processor(running.http)
+            answer = ask.Processor(running.http).sql
             return _demo(Runner(running.otlp, credentials), answer, database)
     except NotStarted as error:
         return _cannot(str(error).removeprefix("tupletrace: "))

@@ -1,0 +1,230 @@
+"""A snapshot: a database as it is at one moment, in a DuckDB file of its own, and the way back."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import duckdb
+
+from tupletrace.processor import ask, database, journal
+from tupletrace.processor.ask import Processor
+from tupletrace.processor.database import StoreError, first_line, quoted, statement
+from tupletrace.processor.forget import KINDS, Forgotten, forgotten
+from tupletrace.processor.journal import journal_folder
+from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
+from tupletrace.processor.rebuild import Progress, follow
+from tupletrace.processor.store import Store
+
+_COPY: Final = "import shutil, sys; shutil.copyfile(*sys.argv[1:])"
+_PIECE: Final = 2**20
+_WITHIN_S: Final = 3600.0
+"""A processor that copies a database of a terabyte says nothing for so long."""
+_TAKEN: Final = "snapshot_unix_nano"
+_LAST: Final = "snapshot_request_unix_nano"
+"""Keys in ``meta`` of a snapshot: when it was taken; when its last request came, which tells its journal."""
+
+_UNMARK: Final = f"DELETE FROM meta WHERE key IN ('{_TAKEN}', '{_LAST}')"
+
+
+class _Taken(NamedTuple):
+    """What a snapshot says of itself."""
+
+    unix_nano: int
+    journal_seq: int
+    received_unix_nano: int
+    """Of the request ``journal_seq``; 0 if no journal held it."""
+
+
+def save(source: Path | Processor, file: Path, progress: Progress) -> None:
+    """Make ``file`` a snapshot of a database, whether a processor is running on it or not.
+
+    Raises:
+        StoreError, JournalError, OSError: it cannot be made; what was at ``file`` is still there.
+    """
+    if source == file:
+        raise StoreError(f"{file} is the database itself: name another file")
+    making = file.with_name(file.name + ".partial")
+    database.remove(making)
+    try:
+        if isinstance(source, Processor):
+            _fetch(source, making, progress)
+        else:
+            _copy(source, making, progress)
+        _keep(making, file)
+    finally:
+        database.remove(making)
+
+
+def _copy(path: Path, target: Path, progress: Progress) -> None:
+    ask.expect(path)
+    try:
+        with DatabaseLock(path), closing(Store(path)) as store:
+            follow(journal_folder(path), store, progress)
+            take(store, journal_folder(path), target)
+    except DatabaseInUse as error:
+        _fetch(Processor.of(error), target, progress)
+
+
+def _fetch(processor: Processor, target: Path, progress: Progress) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with (
+        os.fdopen(descriptor, "wb") as writing,
+        processor.post("/admin/snapshot", timeout=_WITHIN_S) as response,
+    ):
+        size, done = int(response.headers["Content-Length"]), 0
+        while piece := response.read(_PIECE):
+            writing.write(piece)
+            done += len(piece)
+            progress(done, size)
+    if done < size:
+        raise StoreError(f"{processor.url} sent {done} of {size} bytes: the snapshot is not whole")
+
+
+def take(store: Store, folder: Path, target: Path) -> None:
+    """Write what the store has committed to a new file, while others read and write; ``folder``: its journal.
+
+    Raises:
+        StoreError, OSError: it cannot be written.
+    """
+    now = time.time_ns()
+    with store.still() as file:
+        # In a process of its own: to close the file here would give up the lock that DuckDB has on it.
+        command = [sys.executable, "-I", "-S", "-c", _COPY, file, target]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no text of others
+    if done.returncode:
+        raise StoreError(f"{file} cannot be copied: {done.stderr.strip().splitlines()[-1]}")
+    target.chmod(0o600)
+    with duckdb.connect(str(target)) as made:
+        ((seq,),) = made.execute("SELECT indexed_seq()").fetchall()
+        made.execute(_UNMARK)
+        made.execute(
+            "INSERT INTO meta VALUES (?, ?), (?, ?)", [_TAKEN, now, _LAST, _received(folder, seq) or 0]
+        )
+
+
+def _keep(temporary: Path, file: Path) -> None:
+    """Give a file its name once all of it is on disk."""
+    for place in (temporary, file.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if place is temporary:
+            temporary.replace(file)
+
+
+def restore(path: Path, file: Path, progress: Progress, *, incomplete: bool = False) -> Path | None:
+    """Make a snapshot the database at ``path``; return where the old one is kept, if there was one.
+
+    Whoever owns the database calls this. The journal goes on where the snapshot ends, and what was forgotten
+    since it was taken stays forgotten. ``incomplete``: although requests are in neither.
+
+    Raises:
+        StoreError: it is no snapshot, or not one that the journal goes on from; nothing is changed.
+    """
+    folder = journal_folder(path)
+    taken = _read(file)
+    missing = _missing(taken, file, folder)
+    if missing and not incomplete:
+        raise StoreError(
+            f"{file} ends at request {taken.journal_seq}, the journal at {folder} begins {missing} requests "
+            "later: they are in neither; --incomplete goes on without them"
+        )
+    making = path.with_name(path.name + ".restoring")
+    database.remove(making)
+    later = datetime.fromtimestamp(taken.unix_nano // 1_000_000_000, UTC)
+    if gone := _traces(file, [one for one in forgotten(folder) if one.time >= later]):
+        _without(file, making, gone)
+    else:
+        shutil.copyfile(file, making)
+        making.chmod(0o600)
+    with duckdb.connect(str(making)) as made:
+        made.execute(_UNMARK)
+    with closing(Store(making)) as store:
+        if missing:
+            store.note_lost(
+                [(taken.journal_seq + 1, missing, f"it is neither in {file.name} nor in the journal")]
+            )
+        follow(folder, store, progress)
+    kept = database.set_aside(path, "replaced") if path.exists() else None
+    _keep(making, path)
+    return kept
+
+
+def forget(file: Path, kind: str, value: str) -> int:
+    """Take every trace of a user, a conversation or an id out of a snapshot; return how many those were.
+
+    Raises:
+        StoreError: it is no snapshot; nothing is changed.
+    """
+    _read(file)
+    named = Forgotten(datetime.now(UTC), kind, hashlib.sha256(value.encode()).hexdigest())
+    if gone := _traces(file, [named]):
+        making = file.with_name(file.name + ".forgetting")
+        database.remove(making)
+        _without(file, making, gone)
+        _keep(making, file)
+    return len(gone)
+
+
+def _read(file: Path) -> _Taken:
+    try:
+        with duckdb.connect(str(file), read_only=True) as asked:
+            said = dict(asked.execute("SELECT key, value FROM meta").fetchall())
+            return _Taken(said[_TAKEN], said["journal_seq"], said[_LAST])
+    except KeyError:
+        raise StoreError(f"{file} is no snapshot: `tupletrace snapshot` makes one") from None
+    except duckdb.Error as error:
+        raise StoreError(f"{file} is no snapshot: {first_line(error)}") from None
+
+
+def _missing(taken: _Taken, file: Path, folder: Path) -> int:
+    """Return how many requests are between the end of a snapshot and the beginning of a journal."""
+    first = journal.first_seq(folder)
+    if first is None:
+        return 0
+    if first <= taken.journal_seq and _received(folder, taken.journal_seq) != taken.received_unix_nano:
+        raise StoreError(
+            f"{file} does not belong to the journal at {folder}, which would not be indexed whole: "
+            f"`tupletrace import {file}` adds what the one holds to the other"
+        )
+    return max(first - taken.journal_seq - 1, 0)
+
+
+def _received(folder: Path, seq: int) -> int | None:
+    """Return when a request came, None if the journal does not have it."""
+    found = next(journal.read(folder, seq - 1, 1), [None])[0]
+    return found.received_unix_nano if found and found.seq == seq else None
+
+
+def _traces(file: Path, named: Iterable[Forgotten]) -> list[str]:
+    """Return the ids of the traces that have been forgotten."""
+    found: set[str] = set()
+    with duckdb.connect(str(file), read_only=True) as asked:
+        for kind, column in KINDS.items():
+            hashes = [one.sha256 for one in named if one.kind == kind]
+            asking = f"SELECT DISTINCT trace_id FROM spans WHERE list_contains(?, sha256({column}))"
+            found |= {trace for (trace,) in asked.execute(asking, [hashes]).fetchall()}
+    return sorted(found)
+
+
+def _without(file: Path, target: Path, gone: list[str]) -> None:
+    """Copy a database without some traces: what is deleted in place stays in the file for a while."""
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH {quoted(file)} AS whole (READ_ONLY)")
+        connection.execute(f"ATTACH {quoted(target)} AS kept (STORAGE_VERSION 'v1.5.0')")
+        connection.execute("COPY FROM DATABASE whole TO kept (SCHEMA)")
+        connection.execute("CREATE TABLE gone AS SELECT unnest(?) AS trace_id", [gone])
+        for table, traces in connection.execute(statement("statements/tables_of_traces")).fetchall():
+            left = "WHERE trace_id IS NULL OR trace_id NOT IN (FROM gone)" if traces else ""
+            connection.execute(f"INSERT INTO kept.{table} FROM whole.{table} {left}")
+    target.chmod(0o600)
