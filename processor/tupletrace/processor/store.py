@@ -35,12 +35,8 @@ class Store:
             StoreError: not a DuckDB file, not ours, or made by a newer tupletrace.
         """
         self._path = path
-<<<<<<< /tmp/snap/m/processor/tupletrace/processor/store.py
         self._copying = threading.Lock()
-||||||| /tmp/snap/m/processor/tupletrace/processor/store.py.base
-=======
         self._estimator = estimate.estimator()
->>>>>>> /tmp/wt/processor/tupletrace/processor/store.py
         self._connection = connect(path)
         try:
             self._opened()
