@@ -151,6 +151,24 @@ def test_a_response_that_is_fetched_again_is_counted_once(world: World, otlp: An
     assert roles == {1: ("leaf", None), 2: ("duplicate", 1)}
 
 
+def test_a_response_made_in_the_background_counts_once_with_the_tokens_that_its_fetch_brings(
+    world: World, otlp: Any
+) -> None:
+    trace, alone = world.new(), world.new()
+    made = {"gen_ai.response.id": "r1", "gen_ai.prompt.name": "p", "gen_ai.prompt.version": "3"}
+    brought = {"gen_ai.operation.name": "fetch_response", "gen_ai.response.id": "r1"}
+    tokens = brought | {"tupletrace.usage.input_tokens": 7, "tupletrace.usage.output_tokens": 3}
+    create = otlp.call(trace, 1, None, None, made, **timed(otlp, 0, 1))
+    polls = [otlp.span(trace, 2 + i, None, brought, **timed(otlp, 2 + i, 3 + i)) for i in range(2)]
+    fetch = otlp.span(trace, 4, None, tokens, **timed(otlp, 5, 6))
+    again = otlp.span(alone, 5, None, tokens, **timed(otlp, 5, 6))
+    roles = world.roles(otlp.request(create, *polls, fetch, again), traces=[trace, alone])
+    assert roles == {1: ("duplicate", 4), 4: ("leaf", None), 5: ("leaf", None)}
+    (call,) = world.calls(trace)
+    assert (call["operation_name"], call["input_tokens"], call["output_tokens"]) == ("chat", 7, 3)
+    assert (call["prompt_name"], call["prompt_version"]) == ("p", "3")
+
+
 def test_one_id_for_two_answers_is_two_calls(world: World, otlp: Any) -> None:
     """A fake model that gives every response the same id."""
     trace = world.new()

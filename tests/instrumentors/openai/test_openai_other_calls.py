@@ -361,3 +361,44 @@ def test_a_retriever_is_another_version_when_it_ranks_otherwise(
 
     versions = [span.attributes["tupletrace.retriever.version"] for span in spans.get_finished_spans()]
     assert versions[0] == versions[1] != versions[2]
+
+
+def test_tokens_of_a_response_made_in_the_background_are_told_once_by_the_fetch_that_brings_them(
+    provider: Any, program: Any, response: dict[str, Any], spans: Any
+) -> None:
+    response |= {"id": f"resp_{program.asynchronous}", "background": True}
+    queued = response | {"status": "queued", "output": [], "usage": None}
+    for answer in (queued, queued | {"status": "in_progress"}, response, response):
+        provider.answers_json(answer)
+
+    program.call("responses.create", model="gpt-5", input=CANARY, background=True)
+    for _ in range(3):
+        program.call("responses.retrieve", response_id=response["id"])
+
+    create, first, done, again = (dict(span.attributes) for span in spans.get_finished_spans())
+    told = {
+        "tupletrace.usage.input_tokens": 30,
+        "tupletrace.usage.output_tokens": 12,
+        "tupletrace.usage.cache_read.input_tokens": 8,
+        "tupletrace.usage.cache_write.input_tokens": 4,
+        "tupletrace.usage.reasoning.output_tokens": 0,
+    }
+    assert {name: value for name, value in done.items() if ".usage." in name} == told
+    assert not any(".usage." in name for span in (create, first, again) for name in span)
+    assert done["gen_ai.response.status"] == "completed"
+
+
+def test_a_background_response_whose_stream_was_read_tells_its_tokens_itself(
+    provider: Any, program: Any, response: dict[str, Any], response_events: list[Any], spans: Any
+) -> None:
+    response |= {"id": f"resp_streamed_{program.asynchronous}", "background": True}
+    response_events[-1]["response"] = response
+    provider.answers_stream(response_events)
+    provider.answers_json(response)
+
+    program.read("responses.create", model="gpt-5", input=CANARY, background=True, stream=True)
+    program.call("responses.retrieve", response_id=response["id"])
+
+    create, fetch = (dict(span.attributes) for span in spans.get_finished_spans())
+    assert create["gen_ai.usage.input_tokens"] == 30
+    assert not any(".usage." in name for name in fetch)

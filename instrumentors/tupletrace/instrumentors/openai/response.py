@@ -18,6 +18,9 @@ _ECHOED: Final = (
     ("service_tier", names.OPENAI_RESPONSE_SERVICE_TIER),
     ("system_fingerprint", names.OPENAI_SYSTEM_FINGERPRINT),
 )
+_REMEMBERED: Final = 1024
+_told: Final[dict[str, None]] = {}
+"""Ids of responses made in the background, of which the tokens have been told."""
 _CODE: Final = re.compile(r"[\w.:/-]{1,64}")
 _ENDS: Final = {
     "max_output_tokens": "length",
@@ -48,6 +51,8 @@ def describe_response(invocation: InferenceInvocation, response: Any) -> None:
     """Set the answer's facts of a response."""
     said = known(response)
     _describe(invocation, said)
+    if said.get("background") is True and said.get("usage") is not None:
+        tells_first(said)
     output = items(said.get("output"))
     reason = response_finish_reason(said, output)
     invocation.finish_reasons = [reason] if reason else None
@@ -124,6 +129,17 @@ def response_finish_reason(said: Mapping[str, Any], output: Sequence[Any]) -> st
     if status == "incomplete":
         status = text(field(said.get("incomplete_details"), "reason")) or status
     return None if status in ("queued", "in_progress") else finish_reason(status)
+
+
+def tells_first(said: Mapping[str, Any]) -> bool:
+    """Say whether nobody in this process has told the tokens of a response made in the background."""
+    identity = text(said.get("id"))
+    if said.get("background") is not True or identity is None or identity in _told:
+        return False
+    if len(_told) >= _REMEMBERED:
+        _told.pop(next(iter(_told)), None)
+    _told[identity] = None
+    return True
 
 
 def finish_reason(status: str | None) -> str | None:

@@ -66,4 +66,3 @@ def _assistant_parts(kind: str, item: Any) -> list[MessagePart]:
 
 def _first(item: Any, wanted: tuple[str, ...]) -> Any:
     return next((found for name in wanted if (found := field(item, name)) is not None), None)
-

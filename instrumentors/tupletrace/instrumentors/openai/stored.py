@@ -10,8 +10,13 @@ from opentelemetry.util.genai.invocation import (
 
 from tupletrace.instrumentors.openai.fields import field, items, known, number, text
 from tupletrace.instrumentors.openai.request import Params, describe_inference
-from tupletrace.instrumentors.openai.response import finish_reason, output_messages, response_finish_reason
-from tupletrace.instrumentors.openai.usage import set_usage
+from tupletrace.instrumentors.openai.response import (
+    finish_reason,
+    output_messages,
+    response_finish_reason,
+    tells_first,
+)
+from tupletrace.instrumentors.openai.usage import fetched_usage, set_usage
 from tupletrace.semconv import fingerprint, names
 
 _SEARCH: tuple[str, ...] = ("vector_store_id", "max_num_results", "ranking_options", "rewrite_query")
@@ -27,13 +32,22 @@ def describe_fetch(invocation: FetchResponseInvocation, params: Params) -> None:
 
 
 def describe_fetched(invocation: FetchResponseInvocation, response: Any) -> None:
-    """Set model, state and finish reasons; the tokens belong to the call that made the response."""
+    """Set model, state and finish reasons; the tokens are those of the call that made the response.
+
+    That call has told them, unless it was over before the response was.
+    """
     said = known(response)
     output = items(said.get("output"))
     invocation.response_model_name = text(said.get("model"))
     invocation.response_status = text(said.get("status"))
     reason = response_finish_reason(said, output)
     invocation.finish_reasons = [reason] if reason else None
+    if (tier := text(said.get("service_tier"))) is not None:
+        invocation.attributes[names.OPENAI_RESPONSE_SERVICE_TIER] = tier
+    if (conversation := text(field(said.get("conversation"), "id"))) is not None:
+        invocation.attributes[names.CONVERSATION_ID] = conversation
+    if (usage := said.get("usage")) is not None and tells_first(said):
+        invocation.attributes.update(fetched_usage(usage))
     if invocation.should_capture_content and output:
         invocation.output_messages = output_messages(output, reason)
 

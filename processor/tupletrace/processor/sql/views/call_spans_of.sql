@@ -1,10 +1,13 @@
 -- The spans among `members` (a relation like live_spans) that describe an LLM call; several may describe the same one.
+-- A fetch is one where it brings the tokens that the call itself could not know.
 CREATE OR REPLACE MACRO call_spans_of(members) AS TABLE
 SELECT
-    *,
+    * REPLACE (CASE WHEN operation_name = 'fetch_response' THEN 'chat' ELSE operation_name END AS operation_name),
+    operation_name = 'fetch_response' AS fetches,
     operation_name = 'embeddings' AS embeds,
     input_tokens IS NOT NULL OR output_tokens IS NOT NULL AS has_usage,
     start_unix_nano + duration_ns AS end_unix_nano,
     replace(replace(finish_reasons, 'tool_calls', 'tool_call'), 'tool-calls', 'tool_call') AS finish
 FROM query_table(members)
-WHERE operation_name IN ('chat', 'text_completion', 'generate_content', 'embeddings');
+WHERE operation_name IN ('chat', 'text_completion', 'generate_content', 'embeddings')
+   OR (operation_name = 'fetch_response' AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL));

@@ -4,7 +4,8 @@
 CREATE OR REPLACE MACRO usage_roles_of(members, tangled, lost_parents) AS TABLE
 WITH calls AS MATERIALIZED (
     SELECT
-        trace_id, span_id, parent_span_id, scope_name, start_unix_nano, has_usage, response_id, finish, journal_seq
+        trace_id, span_id, parent_span_id, scope_name, start_unix_nano, fetches, has_usage, response_id, finish,
+        journal_seq
     FROM call_spans_of(members)
     WHERE trace_id IN (SELECT trace_id FROM query_table(tangled))
 ),
@@ -35,7 +36,7 @@ told AS MATERIALIZED (
       )
 ),
 questions AS (
-    SELECT trace_id, span_id, start_unix_nano, md5(input_messages) AS asked
+    SELECT trace_id, span_id, start_unix_nano, coalesce(input_hash, left(md5(input_messages), 8)) AS asked
     FROM spans
     WHERE journal_seq >= (SELECT min(journal_seq) FROM told WHERE times > 1)
       AND trace_id IN (SELECT trace_id FROM told WHERE times > 1)
@@ -56,7 +57,8 @@ responses AS (
                     THEN coalesce(asked, max(asked) OVER same_id)
             END
         ) AS answer,
-        has_usage
+        has_usage,
+        fetches
     FROM told
     LEFT JOIN questions
         ON questions.trace_id = told.trace_id
@@ -73,7 +75,7 @@ ranked AS (
     FROM responses
     WINDOW same_answer AS (
         PARTITION BY trace_id, response_id, answer
-        ORDER BY CASE WHEN has_usage THEN 0 ELSE 1 END, start_unix_nano DESC, span_id
+        ORDER BY CASE WHEN has_usage THEN 0 ELSE 1 END, fetches, start_unix_nano DESC, span_id
     )
 ),
 fetched AS MATERIALIZED (
@@ -139,7 +141,7 @@ links AS (
     SELECT
         reached.trace_id,
         reached.span_id,
-        arg_min(counted.span_id, reached.distance) AS nearest_id,
+        arg_min(counted.span_id, (reached.distance, counted.span_id)) AS nearest_id,
         count(DISTINCT CASE WHEN reached.distance < 1000 THEN counted.span_id END) AS calls
     FROM reached
     JOIN counted ON counted.trace_id = reached.trace_id AND counted.span_id = reached.other_id
@@ -178,18 +180,8 @@ WHERE NOT EXISTS (
       AND single.start_unix_nano = calls.start_unix_nano
 )
 UNION ALL
-SELECT
-    others.trace_id,
-    others.span_id,
-    others.start_unix_nano,
-    CASE WHEN others.operation_name = 'fetch_response' THEN 'duplicate' ELSE 'rollup' END,
-    max(counted.span_id),
-    NULL
-FROM query_table(members) AS others
-LEFT JOIN counted
-    ON counted.trace_id = others.trace_id
-    AND counted.response_id = others.response_id
-    AND others.operation_name = 'fetch_response'
-WHERE coalesce(others.operation_name, '') NOT IN ('chat', 'text_completion', 'generate_content', 'embeddings')
-  AND (others.input_tokens IS NOT NULL OR others.output_tokens IS NOT NULL)
-GROUP BY others.trace_id, others.span_id, others.start_unix_nano, others.operation_name;
+SELECT trace_id, span_id, start_unix_nano, 'rollup', NULL, NULL
+FROM query_table(members)
+WHERE coalesce(operation_name, '')
+    NOT IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'fetch_response')
+  AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL);
