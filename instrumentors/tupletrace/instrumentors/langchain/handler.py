@@ -1,7 +1,6 @@
 """The callback handler that LangChain calls: the start and end of every run, handed to the recorder."""
 
 import os
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +18,8 @@ class Handler(BaseCallbackHandler):
     """Inline, so that order and context are the caller's; it runs none of the user's code."""
 
     run_inline = True
+    # Properties of the base class, which LangChain asks for at every event.
+    ignore_chain = ignore_chat_model = ignore_llm = False  # pyright: ignore
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -48,12 +49,13 @@ class Handler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Begin a chain, graph, node, prompt or parser."""
-        if self._recorder.listening:
+        """Begin a chain, graph, node, prompt or parser; a parser does nothing that would be told."""
+        run_type = kwargs.get("run_type")
+        if run_type == "parser":
+            self._recorder.runs.stand_in(run_id, parent_run_id)
+        elif self._recorder.listening:
             name = kwargs.get("name") or _class_name(serialized)
-            self._starts.chain(
-                run_id, parent_run_id, name, kwargs.get("run_type"), tags, metadata or {}, inputs
-            )
+            self._starts.chain(run_id, parent_run_id, name, run_type, tags, metadata or {}, inputs)
 
     @guard("langchain on_chat_model_start")
     def on_chat_model_start(
@@ -67,7 +69,8 @@ class Handler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Begin the inference of a chat model."""
-        self._model("chat", serialized, messages[0], run_id, parent_run_id, metadata, kwargs)
+        if self._recorder.listening:
+            self._starts.model(run_id, parent_run_id, "chat", serialized, messages[0], metadata or {}, kwargs)
 
     @guard("langchain on_llm_start")
     def on_llm_start(
@@ -81,7 +84,10 @@ class Handler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Begin the inference of an LLM that completes text."""
-        self._model("text_completion", serialized, prompts, run_id, parent_run_id, metadata, kwargs)
+        if self._recorder.listening:
+            self._starts.model(
+                run_id, parent_run_id, "text_completion", serialized, prompts, metadata or {}, kwargs
+            )
 
     @guard("langchain on_tool_start")
     def on_tool_start(
@@ -159,19 +165,6 @@ class Handler(BaseCallbackHandler):
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Forget the run id: the wrapped call ends the retrieval."""
         self._recorder.runs.pop(run_id)
-
-    def _model(
-        self,
-        operation: str,
-        serialized: dict[str, Any] | None,
-        given: Sequence[Any],
-        run_id: UUID,
-        parent_id: UUID | None,
-        metadata: dict[str, Any] | None,
-        details: dict[str, Any],
-    ) -> None:
-        if self._recorder.listening:
-            self._starts.model(run_id, parent_id, operation, serialized, given, metadata or {}, details)
 
     @guard("langchain first token")
     def _first_token(self, run: Run) -> None:

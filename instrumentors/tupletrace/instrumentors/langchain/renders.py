@@ -1,6 +1,6 @@
 """The wrapped prompt templates: whatever one renders is remembered as coming from it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
 from typing import Any, Final
 
@@ -94,12 +94,13 @@ def _content(produced: Any) -> Any:
     return produced.text if messages is None else messages
 
 
-def _given(template: Any, variables: Mapping[str, Any]) -> Iterable[Any]:
-    """Yield what may be messages that a template does not make but passes on."""
-    yield from templates.messages_of(template)
+def _given(template: Any, variables: Mapping[str, Any]) -> Sequence[Any]:
+    """Return what may be messages that a template does not make but passes on."""
+    given = [*templates.messages_of(template)]
     for value in variables.values():
         if isinstance(value, (list, tuple)):
-            yield from value
+            given += value
+    return given
 
 
 def _leave(token: Token[bool]) -> None:

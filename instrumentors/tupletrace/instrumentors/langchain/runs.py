@@ -164,8 +164,9 @@ class Runs:
         self._open[run_id.int] = run
         return self._pop(next(iter(self._open))) if len(self._open) > _MOST_OPEN else None
 
-    def stand_in(self, run_id: UUID, parent: Run | None) -> None:
+    def stand_in(self, run_id: UUID, parent_id: UUID | None) -> None:
         """Let a run stand in for one inside it of which nothing is told."""
+        parent = self.parent(parent_id)
         if parent is not None:
             self._open[run_id.int] = parent
 

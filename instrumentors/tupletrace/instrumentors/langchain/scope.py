@@ -7,11 +7,24 @@ from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 from weakref import ref
 
-from opentelemetry.context import Context, attach, create_key, detach, get_current, get_value, set_value
+from opentelemetry.context import (
+    _RUNTIME_CONTEXT,  # pyright: ignore[reportPrivateUsage]
+    Context,
+    attach,
+    create_key,
+    get_value,
+    set_value,
+)
 
 from tupletrace.instrumentors.langchain.runs import RUN, Kind, Run
 
 _SCOPE: Final = create_key("tupletrace.langchain.scope")
+# For every chunk of every stream: the functions around these do no more than call them.
+_attach, _detach, _get_current = (
+    _RUNTIME_CONTEXT.attach,
+    _RUNTIME_CONTEXT.detach,
+    _RUNTIME_CONTEXT.get_current,
+)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -41,19 +54,19 @@ class Scope:
     def step(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``function`` in this scope's context."""
         before = self._context
-        token = attach(set_value(_SCOPE, ref(self), get_current()) if before is None else before)
+        token = _attach(set_value(_SCOPE, ref(self)) if before is None else before)
         try:
             return function(*args, **kwargs)
         finally:
-            self._context = self._inside(get_current())
-            detach(token)
+            current = _get_current()
+            run = self.run
+            self._context = current if self._entered or run is None else self._entering(run, current)
+            _detach(token)
 
-    def _inside(self, current: Context) -> Context:
-        if self.run is None or self._entered:
-            return current
+    def _entering(self, run: Run, current: Context) -> Context:
         self._entered = True
         # An async manager may have called back in a task of its own, whose context is gone.
-        return current if get_value(RUN, current) is self.run else self.run.context or current
+        return current if current.get(RUN) is run else run.context or current
 
 
 def waiting(*kinds: Kind) -> Scope | None:

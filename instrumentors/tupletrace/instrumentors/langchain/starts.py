@@ -46,12 +46,10 @@ class Starts:
         metadata: Mapping[str, Any],
         inputs: Any,
     ) -> None:
-        """Begin a chain, graph, node, prompt or parser: only what means something to the user has a span."""
+        """Begin a chain, graph, node or prompt: only what means something to the user has a span."""
         parent = self._recorder.runs.parent(parent_id)
         if run_type == "prompt":
             self._recorder.begin(run_id, new_run("prompt", name, parent, label_below(parent), metadata))
-        elif run_type == "parser":
-            self._recorder.runs.stand_in(run_id, parent)
         elif (scope := waiting("graph", "executor")) is not None:
             run = new_run(scope.kind, name, parent, name, metadata)
             begin = self._graph if scope.kind == "graph" else self._executor

@@ -32,7 +32,7 @@ def version_of(template: Any, texts: Sequence[Text]) -> str:
         all_texts.append(("partials", ",".join(partials)))
     if "schema_" in _fields(type(template)) and template.schema_:
         all_texts.append(("schema", _schema_text(template.schema_)))
-    return _version(tuple(all_texts), ",".join(sorted(set(_formats(template)))) or "f-string")
+    return _version(tuple(all_texts), ",".join(sorted(_formats(template))) or "f-string")
 
 
 @functools.lru_cache(maxsize=512)
@@ -98,12 +98,14 @@ def _role(kind: type) -> str | None:
     return next((_ROLES[parent.__name__] for parent in kind.__mro__ if parent.__name__ in _ROLES), None)
 
 
-def _formats(template: Any) -> Iterable[str]:
-    for message in messages_of(template) or [template]:
+def _formats(template: Any) -> set[str]:
+    found: set[str] = set()
+    for message in messages_of(template) or (template,):
         prompts = message.prompt if "prompt" in _fields(type(message)) else message
-        for part in prompts if isinstance(prompts, list) else [prompts]:
+        for part in prompts if isinstance(prompts, list) else (prompts,):
             if "template_format" in _fields(type(part)):
-                yield part.template_format
+                found.add(part.template_format)
+    return found
 
 
 def _schema_text(schema: Any) -> str:
