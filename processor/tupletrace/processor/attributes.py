@@ -193,6 +193,12 @@ class Attributes:
         values = self.values.take(pa.array(positions))
         return self._indexed(len(records), self.keys, rows, self.codes[positions], values)
 
+    def without(self, key: str) -> "Attributes":
+        """Return the attributes without those of a key."""
+        left = self.codes != self.keys.index(key)
+        values = self.values.filter(pa.array(left))
+        return self._indexed(self.count, self.keys, self.rows[left], self.codes[left], values)
+
     def pick(self, keys: Iterable[str]) -> pa.Array:
         """Return one text column: for each record the value of the first of ``keys`` that is not empty."""
         chosen = np.full(self.count, -1, np.int64)

@@ -1,4 +1,4 @@
-"""Content taken out of stored spans and records by column: what is left says what it was, not what was said."""
+"""Content taken out of spans and records by column: what is left says what a call was, not what was said."""
 
 from typing import Any, Final
 

@@ -3,14 +3,17 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute
 
 from tupletrace.processor import decode, failpoint, journal, stages, telling, wire
 from tupletrace.processor.database import StoreError, needs_reconnect
@@ -18,7 +21,12 @@ from tupletrace.processor.journal_file import Request
 from tupletrace.processor.normalise import canonical
 from tupletrace.processor.store import Store
 
+pc: Any = pyarrow.compute
+"""Untyped: its functions are made when it is imported."""
+
 T = TypeVar("T")
+Job = Generator[None, None, T]
+"""Something to be done to the database in small steps, and what it returns in the end."""
 _Decoded = tuple[pa.Table, pa.Table, int, list[Request]]
 """Spans, what log records tell of spans, the last request, and those that cannot be read."""
 _logger: Final = logging.getLogger(__name__)
@@ -27,6 +35,8 @@ BATCH_BYTES: Final = 16 * 2**20
 QUIET_MS: Final = 2_000
 """A trace that received nothing for so long settles; a later span opens it again."""
 _TICK_S: Final = 0.25
+_JOBS_S: Final = 0.05
+"""So long do jobs take, then what has come is looked for again."""
 _SETTLING_SHARE: Final = 0.1
 _SETTLE_WITHIN_S: Final = 2.0
 """Settling has a cost of its own, whatever it settles: it waits for more, but not for longer than this."""
@@ -64,7 +74,17 @@ def _decoded(requests: list[Request]) -> _Decoded:
     lost = [request for request in requests if request.damage is not None]
     found, traces = _readable(requests, wire.TRACES, decode.spans, lost)
     told, logs = _readable(requests, wire.LOGS, telling.decoded, lost)
-    return stages.run(_numbered(canonical(found), traces)), _numbered(told, logs), requests[-1].seq, lost
+    return _staged(_numbered(canonical(found), traces)), _numbered(told, logs), requests[-1].seq, lost
+
+
+def _staged(batch: pa.Table) -> pa.Table:
+    """Let the user's stages see the spans, once: not again what is kept of those whose content is gone."""
+    kept = batch.column("kept")
+    batch = batch.drop_columns(["kept"])
+    if not pc.any(kept).as_py():
+        return stages.run(batch)
+    found = pa.concat_tables([stages.run(batch.filter(pc.invert(kept))), batch.filter(kept)])
+    return found.take(pc.sort_indices(found["journal_seq"]))
 
 
 def _readable(
@@ -109,6 +129,7 @@ class Indexer:
         self._woken, self._stopping = threading.Event(), threading.Event()
         self._failure: Exception | None = None
         self._settle_at = 0.0
+        self._jobs: deque[tuple[Job[Any], Future[Any]]] = deque()
         self._thread = threading.Thread(target=self._run, name="tupletrace-indexer", daemon=True)
         self._thread.start()
 
@@ -122,6 +143,15 @@ class Indexer:
         """Say that the journal has grown."""
         self._woken.set()
 
+    def run(self, job: "Job[T]") -> "Future[T]":
+        """Let a job make its steps between batches, after the jobs before it; return what it will return."""
+        done: Future[T] = Future()
+        done.set_running_or_notify_cancel()
+        self._jobs.append((job, done))
+        if self._stopping.is_set():
+            self._give_up()
+        return done
+
     def stop(self) -> None:
         """Index what is left and end the thread."""
         self._stopping.set()
@@ -133,10 +163,33 @@ class Indexer:
         self._woken.set()
         while not self._stopping.is_set():
             # Without an append the tick still settles traces that have become quiet.
-            self._woken.wait(_TICK_S)
+            self._woken.wait(0 if self._jobs else _TICK_S)
             self._take_settings()
             self._step()
+            self._advance()
+        self._give_up()
         self._step()
+
+    def _advance(self) -> None:
+        until = time.monotonic() + _JOBS_S
+        while self._jobs and time.monotonic() < until:
+            job, done = self._jobs[0]
+            try:
+                next(job)
+                continue
+            except StopIteration as end:
+                done.set_result(end.value)
+            except Exception as error:  # noqa: BLE001 - whoever gave the job is told
+                self.failed(error)
+                done.set_exception(error)
+            self._jobs.popleft()
+
+    def _give_up(self) -> None:
+        with suppress(IndexError):
+            while True:
+                job, done = self._jobs.popleft()
+                job.close()
+                done.set_exception(StoreError("the processor is stopping"))
 
     def _take_settings(self) -> None:
         try:

@@ -55,14 +55,18 @@ class Journal:
         self._writer = threading.Thread(target=self._write, name="tupletrace-journal", daemon=True)
         self._writer.start()
 
-    def roll(self) -> Path:
-        """Begin another file, so that all before it can be rewritten, and return it.
+    @property
+    def file(self) -> Path:
+        """The file that is written to; all before it are closed."""
+        return self._file
+
+    def roll(self) -> None:
+        """Begin another file, so that the one that was written to can be rewritten.
 
         Raises:
             JournalError: it cannot be written, or the journal is closed.
         """
         self.append(_ROLL, b"").result()
-        return self._file
 
     def append(self, signal: str, body: bytes) -> "Future[int]":
         """Queue one request; the future gives its sequence number once it is on disk, or ``JournalError``."""

@@ -27,6 +27,7 @@ _LATER_COLUMNS: Final = ("checksum", "uncompressed_size")
 """Absent in files of the first release."""
 _ZSTD: Final = pa.Codec("zstd", compression_level=3)
 _STEP_BYTES: Final = 2**20
+_WAIT_S: Final = 0.05
 WRITTEN: Final = 0
 COMPRESSED: Final = 1
 WITHOUT_CONTENT: Final = 2
@@ -195,7 +196,7 @@ def rewriting(file: Path, version: int, change: Change) -> Iterator[None]:
 
     Whoever reads the old one still does. Nothing is changed by an iterator that does not reach its end.
     """
-    while not _rewriting.acquire(blocking=False):
+    while not _rewriting.acquire(timeout=_WAIT_S):
         yield
     try:
         yield from _rewritten(file, version, change)
@@ -222,10 +223,14 @@ def state(file: Path) -> State:
     with existing(file) as connection:
         if not _columns(connection):
             return State(COMPRESSED, 0, 0, 0, empty=True)
-        asked = "SELECT min(seq), max(seq), max(received_unix_nano), max(length(body)) FROM requests"
-        first, last, last_unix_nano, longest = (said or 0 for said in connection.execute(asked).fetchone())
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        return State(version, first, last, last_unix_nano, empty=not longest)
+        first, last = connection.execute("SELECT min(seq), max(seq) FROM requests").fetchone()
+        if first is None:
+            return State(version, 0, 0, 0, empty=True)
+        asked = "SELECT received_unix_nano FROM requests WHERE seq = ?"
+        (came,) = connection.execute(asked, (last,)).fetchone()
+        filled = connection.execute("SELECT 1 FROM requests WHERE length(body) > 0 LIMIT 1").fetchone()
+        return State(version, first, last, came, empty=filled is None)
 
 
 def _rewritten(file: Path, version: int, change: Change) -> Iterator[None]:

@@ -54,6 +54,12 @@ FORWARDED: Final = Counter(
     ["signal", "result"],
     registry=_REGISTRY,
 )
+DROPPED: Final = Counter(
+    "tupletrace_dropped_spans",
+    "Spans that retention has dropped, or the content of",
+    ["what", "because"],
+    registry=_REGISTRY,
+)
 COMMIT: Final = Histogram(
     "tupletrace_journal_commit_seconds",
     "From queueing a request for the journal to its being on disk",
@@ -72,6 +78,10 @@ _GAUGES: Final = {
         "disk_reserve_bytes": "Below so much left, requests are refused",
         "journal_seq": "Number of the last request on disk",
         "index_seq": "Number of the last request that SQL sees",
+        "database_bytes": "Size of the database file",
+        "journal_bytes": "Size of the files of the journal",
+        "spans_since_timestamp_seconds": "Start of the oldest span that is kept",
+        "content_since_timestamp_seconds": "Start of the oldest span whose content is kept",
     }.items()
 }
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor import conversation, events, identity
+from tupletrace.processor import conversation, events, identity, kept
 from tupletrace.processor.attributes import Attributes
 from tupletrace.processor.decode import Spans
 from tupletrace.processor.sources import Columns
@@ -20,7 +20,10 @@ _PENDING: Final = "logfire.span_type"
 
 
 def canonical(spans: Spans) -> pa.Table:
-    """Add the canonical columns, ``dialect`` and ``service_name`` to the decoded table."""
+    """Add the canonical columns, ``dialect`` and ``service_name`` to the decoded table.
+
+    ``kept``: spans that were stored once and have lost their content since, whose columns are as they were.
+    """
     table = spans.table
     attributes = events.told(spans.attributes, table.column("events").combine_chunks())
     failed = pc.equal(table.column("status_code").combine_chunks(), "ERROR")
@@ -28,8 +31,12 @@ def canonical(spans: Spans) -> pa.Table:
     found = {column: columns.column(column) for column in COLUMNS} | {"operation_name": columns.operation}
     found["conflicts"] = columns.conflicts(found)
     _complete(attributes, found)
-    found["service_name"] = spans.resource.pick([names.SERVICE_NAME])
     found["dialect"] = columns.dialect()
+    found["input_hash"] = pa.nulls(table.num_rows, pa.string())
+    own, found["kept"] = kept.restored(spans.attributes, found)
+    if own is not spans.attributes:
+        table = table.set_column(table.column_names.index("attributes"), "attributes", own.as_map())
+    found["service_name"] = spans.resource.pick([names.SERVICE_NAME])
     for column, values in found.items():
         table = table.append_column(column, values)
     return _without_pending(spans, table)

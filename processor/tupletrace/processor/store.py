@@ -35,6 +35,7 @@ class Store:
             StoreError: not a DuckDB file, not ours, or made by a newer tupletrace.
         """
         self._path = path
+        self._switching = threading.Lock()
         self._copying = threading.Lock()
         self._estimator = estimate.estimator()
         self._connection = connect(path)
@@ -198,7 +199,34 @@ class Store:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own for one reader."""
-        return use(self._connection.cursor())
+        with self._switching:
+            return use(self._connection.cursor())
+
+    @contextmanager
+    def changing(self) -> Generator[duckdb.DuckDBPyConnection]:
+        """Yield the connection that writes, in a transaction; only the thread that inserts may do so."""
+        with transaction(self._connection) as connection:
+            yield connection
+        self._unsaved += 1
+        self._unsettled = True
+
+    def save(self) -> bool:
+        """Bring what was committed to disk now; False: not now, the file is being copied."""
+        self._saved_at = -_CHECKPOINT_S
+        self._checkpoint()
+        return self._saved_at > 0
+
+    def become(self, other: "Store") -> None:
+        """Go on with the file of another store, which has everything that this one has, in its place.
+
+        Whoever still reads the old file reads it to the end; then its room is given back.
+        """
+        other.save()
+        with self._copying, self._switching:
+            other._path.replace(self._path)
+            old, self._connection = self._connection, other._connection
+        old.close()
+        self._opened()
 
     def close(self) -> None:
         """Close the file; what was committed is in it."""

@@ -56,6 +56,7 @@ CREATE TABLE IF NOT EXISTS spans (
     reported_cost_usd DECIMAL(24, 12),
     time_to_first_chunk_s DOUBLE,
     input_messages VARCHAR USING COMPRESSION zstd,
+    input_hash VARCHAR,
     output_messages VARCHAR USING COMPRESSION zstd,
     system_instructions VARCHAR USING COMPRESSION zstd,
     tool_definitions VARCHAR USING COMPRESSION zstd,

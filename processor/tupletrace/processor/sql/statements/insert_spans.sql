@@ -59,6 +59,7 @@ SELECT
     TRY_CAST(b.reported_cost_usd AS DECIMAL(24, 12)) AS reported_cost_usd,
     finite_number(b.time_to_first_chunk_s) AS time_to_first_chunk_s,
     b.input_messages,
+    b.input_hash,
     b.output_messages,
     b.system_instructions,
     b.tool_definitions,

@@ -1,0 +1,84 @@
+"""A database copied without its free blocks, while others read and write it: the room is given back."""
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from tupletrace.processor import database, index
+from tupletrace.processor.database import statement_names
+from tupletrace.processor.index import Job
+from tupletrace.processor.journal import journal_folder
+from tupletrace.processor.store import Store
+
+_POLL_S: Final = 0.05
+_ROWS: Final = 8192
+_SAVE_BYTES: Final = 256 * 2**20
+_WORTHWHILE: Final = 0.25
+"""Of the blocks free. New rows fill them again: where as much comes as goes nothing need be copied."""
+_FREE: Final = """
+    SELECT free_blocks / greatest(total_blocks, 1)
+    FROM pragma_database_size()
+    WHERE database_name = current_database()
+"""
+
+
+def compacting(path: Path, store: Store, *, always: bool = False) -> Job[bool]:
+    """Copy the database if that gives back much room, or ``always``; return whether it was done.
+
+    The copy is of one moment; what has come since it takes from the journal, and then its place. Ended before
+    that, it is begun anew another time.
+    """
+    while not store.save():
+        time.sleep(_POLL_S)
+        yield
+    with store.cursor() as cursor:
+        ((share,),) = cursor.execute(_FREE).fetchall()
+    if not always and share < _WORTHWHILE:
+        return False
+    for left in path.parent.glob(f"{path.name}.compacting-*"):
+        left.unlink() if left.is_file() else left.rmdir()
+    # A name of its own each time: DuckDB remembers those of the files that it has open.
+    target = path.with_name(f"{path.name}.compacting-{time.time_ns()}")
+    try:
+        with closing(Store(target)) as copy, store.cursor() as cursor:
+            yield from _copying(cursor, copy)
+        yield from succeeding(path, store, Store(target))
+    finally:
+        database.remove(target)
+    return True
+
+
+def succeeding(path: Path, store: Store, other: Store) -> Job[None]:
+    """Let a store with what the journal said some time ago take the rest, and the place of the open one."""
+    folder = journal_folder(path)
+    try:
+        for _ in index.batches(folder, other):
+            yield
+        index.catch_up(folder, store)
+        index.catch_up(folder, other)
+        store.become(other)
+    except BaseException:
+        other.close()
+        raise
+
+
+def _copying(cursor: duckdb.DuckDBPyConnection, copy: Store) -> Job[None]:
+    cursor.execute("BEGIN TRANSACTION READ ONLY")
+    unsaved = 0
+    for table in statement_names("schema"):
+        with copy.changing() as connection:
+            connection.execute(f"DELETE FROM {table}")
+        for rows in cursor.sql(f"FROM {table}").to_arrow_reader(_ROWS):
+            with copy.changing() as connection:
+                connection.register("copied", rows)
+                connection.execute(f"INSERT INTO {table} BY NAME FROM copied")
+                connection.unregister("copied")
+            unsaved += rows.nbytes
+            if unsaved >= _SAVE_BYTES:
+                copy.save()
+                unsaved = 0
+            yield
+    cursor.execute("COMMIT")

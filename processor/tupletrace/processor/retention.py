@@ -1,0 +1,210 @@
+"""How long spans are kept, and how long what was said in them: by age and by size, the oldest first."""
+
+import json
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from tupletrace.processor import index, journal, journal_file, metrics
+from tupletrace.processor.compact import compacting
+from tupletrace.processor.database import StoreError, statement
+from tupletrace.processor.dropping import Place, drop
+from tupletrace.processor.index import Job
+from tupletrace.processor.journal import journal_folder
+
+_logger: Final = logging.getLogger(__name__)
+_RECORDS: Final = "dropped.jsonl"
+_CONTENT: Final = "content"
+_SPANS: Final = "spans"
+_BEFORE: Final = "content_before_us"
+_LOOKED_AT: Final = "content_seq"
+"""Keys in ``meta``: content of what began before is dropped, as far as it had come with that request."""
+_EVER_US: Final = -(2**60)
+_DAY_S: Final = 86_400.0
+_SHARE: Final = 7
+"""What is due is dropped a seventh of its age later, or a day: a file is not rewritten for every request."""
+_LOOK_S: Final = 60.0
+_ENOUGH: Final = 0.9
+"""Of the size that is allowed is left, so that not every new request drops an old one."""
+_LEAST: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is kept: ages in seconds, bytes of database and journal together; None: for ever, any."""
+
+    content_s: float | None = None
+    spans_s: float | None = None
+    size_bytes: int | None = None
+
+    def before(self, now_s: float) -> dict[str, int]:
+        """Return until when (microseconds) what is to be dropped now, in steps short beside the age."""
+        ages = {_SPANS: self.spans_s, _CONTENT: self.content_s}
+        steps = {what: min(max(age / _SHARE, 1), _DAY_S) for what, age in ages.items() if age is not None}
+        return {what: int((now_s - (ages[what] or 0)) // step * step * 1e6) for what, step in steps.items()}
+
+
+def retaining(place: Place, policy: Policy, before: dict[str, int] | None = None) -> Job[dict[str, Any]]:
+    """Drop what is older than it may be, then what is too much; return what that was, and what is left.
+
+    ``before``: until when (microseconds), if that is not to the moment what ``policy`` says; then room in the
+    database is given back only if it is much.
+    """
+    by_hand = before is None
+    if before is None:
+        now = time.time()
+        ages = {_SPANS: policy.spans_s, _CONTENT: policy.content_s}
+        before = {what: int((now - age) * 1e6) for what, age in ages.items() if age is not None}
+    index.catch_up(journal_folder(place.path), place.store)
+    yield
+    found: list[dict[str, Any] | None] = []
+    for what, until in before.items():
+        found.append((yield from _drop(place, what, "age", until)))
+    if any(found) and _room(place):
+        yield from compacting(place.path, place.store, always=by_hand)
+    if policy.size_bytes is not None:
+        found += yield from _fit(place, policy.size_bytes)
+    return {"dropped": [one for one in found if one], **kept(place)}
+
+
+def kept(place: Place) -> dict[str, Any]:
+    """Return the bytes of database and journal, and since when spans and content are kept (None: none)."""
+    with place.store.cursor() as cursor:
+        ((oldest,),) = cursor.execute("SELECT epoch_us(min(start_time)) FROM spans").fetchall()
+        ((until,),) = cursor.execute("SELECT max(value) FROM meta WHERE key = ?", [_BEFORE]).fetchall()
+    content = oldest if oldest is None or until is None else max(oldest, until)
+    return {
+        "database_bytes": place.path.stat().st_size,
+        "journal_bytes": sum(file.stat().st_size for file in journal_folder(place.path).glob("*.sqlite*")),
+        "spans_since": _moment(oldest),
+        "content_since": _moment(content),
+    }
+
+
+def _moment(us: int | None) -> str | None:
+    return None if us is None else datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
+
+
+def _drop(place: Place, what: str, because: str, before: int) -> Job[dict[str, Any] | None]:
+    folder, content_only = journal_folder(place.path), what == _CONTENT
+    last = place.store.journal_seq
+    said = _known(place) if content_only else {}
+    known = said.get(_BEFORE, _EVER_US), said.get(_LOOKED_AT, 0)
+    received = _received_since(folder, before * 1000) if because == "age" else 0
+    with place.store.changing() as connection:
+        connection.execute(
+            statement("statements/due_traces"),
+            {"before": before, "received": received, "since": known[0], "looked_at": known[1]},
+        )
+    yield
+    dropped = yield from drop(place, content_only=content_only, before_unix_nano=before * 1000)
+    if content_only:
+        with place.store.changing() as connection:
+            connection.execute("DELETE FROM meta WHERE key IN (?, ?)", [_BEFORE, _LOOKED_AT])
+            reached = [_BEFORE, max(before, known[0]), _LOOKED_AT, last]
+            connection.execute("INSERT INTO meta VALUES (?, ?), (?, ?)", reached)
+    if not (dropped.spans or dropped.log_records or dropped.undecodable):
+        return None
+    record = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "what": what,
+        "because": because,
+        "before": _moment(before),
+        **asdict(dropped),
+    }
+    with (folder / _RECORDS).open("a") as records:
+        records.write(json.dumps(record) + "\n")
+    metrics.DROPPED.labels(what, because).inc(dropped.spans)
+    _logger.info("dropped %s of %d spans before %s (%s)", what, dropped.spans, record["before"], because)
+    return record
+
+
+def _known(place: Place) -> dict[str, int]:
+    return dict(zip(*place.asked("SELECT key, value FROM meta").to_pydict().values(), strict=True))
+
+
+def _received_since(folder: Path, unix_nano: int) -> int:
+    """Return the first request that came at a time or later; if none did, the one that comes next."""
+    for file in journal.files(folder):
+        if journal_file.state(file).last_unix_nano >= unix_nano:
+            return journal_file.seq_at(file, unix_nano) or 0
+    return journal.last_seq(folder) + 1
+
+
+def _fit(place: Place, most: int) -> Job[list[dict[str, Any]]]:
+    """Drop the oldest content, and when there is none left the oldest spans, until the rest has room."""
+    found: list[dict[str, Any]] = []
+    what = _CONTENT
+    since = _known(place).get(_BEFORE, _EVER_US)
+    while (used := _used(place)) > most:
+        share = min(max((used - most * _ENOUGH) / used, _LEAST), 1.0)
+        asked = statement("statements/start_quantile")
+        (began,) = place.asked(asked, share=share, since=since)["began"].to_pylist()
+        if began is None and what == _SPANS:
+            _logger.warning("%d bytes are used, %d allowed, and nothing is left to drop", used, most)
+            break
+        if began is None:
+            what, since = _SPANS, _EVER_US
+            continue
+        record = yield from _drop(place, what, "size", began + 1)
+        since = began + 1 if what == _CONTENT else since
+        if record:
+            found.append(record)
+            if _room(place):
+                yield from compacting(place.path, place.store, always=True)
+    return found
+
+
+def _used(place: Place) -> int:
+    now = kept(place)
+    return now["database_bytes"] + now["journal_bytes"]
+
+
+def _room(place: Place) -> bool:
+    """Say whether there is room on the disk for a copy of the database."""
+    there = shutil.disk_usage(place.path.parent).free > place.path.stat().st_size
+    if not there:
+        _logger.warning("no room to copy %s: what was dropped is given back another time", place.path)
+    return there
+
+
+class Keeper:
+    """A thread that has dropped, now and then, what a policy does not keep."""
+
+    def __init__(
+        self, place: Place, policy: Policy, run: Callable[[Job[dict[str, Any]]], Future[dict[str, Any]]]
+    ) -> None:
+        """Begin; ``run`` lets a job make its steps between those of the index."""
+        self._place, self._policy, self._run = place, policy, run
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="tupletrace-retention", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; a job under way is not waited for."""
+        self._stopping.set()
+
+    def _follow(self) -> None:
+        ages = [one for one in (self._policy.content_s, self._policy.spans_s) if one is not None]
+        pause = min(_LOOK_S, *(max(age / _SHARE, 1) for age in ages)) if ages else _LOOK_S
+        done: dict[str, int] = {}
+        while True:
+            before = self._policy.before(time.time())
+            over = self._policy.size_bytes is not None and _used(self._place) > self._policy.size_bytes
+            if before != done or over:
+                try:
+                    self._run(retaining(self._place, self._policy, before)).result()
+                    done = before
+                except Exception as error:  # noqa: BLE001 - nothing is lost, it is tried again
+                    if isinstance(error, StoreError) and self._stopping.is_set():
+                        return
+                    _logger.warning("retention failed; it is tried again: %s", error)
+            if self._stopping.wait(pause):
+                return
