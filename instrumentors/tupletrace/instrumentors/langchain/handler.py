@@ -19,7 +19,9 @@ class Handler(BaseCallbackHandler):
 
     run_inline = True
     # Properties of the base class, which LangChain asks for at every event.
-    ignore_chain = ignore_chat_model = ignore_llm = False  # pyright: ignore
+    ignore_chain: Any = False  # pyright: ignore[reportIncompatibleMethodOverride]
+    ignore_chat_model: Any = False  # pyright: ignore[reportIncompatibleMethodOverride]
+    ignore_llm: Any = False  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
