@@ -64,11 +64,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Environment]:
     """Make a new environment with the given requirements and nothing else, with or without our pins."""
 
-    def make(*requirements: str | Path, pinned: bool = True) -> Environment:
+    def make(
+        *requirements: str | Path, pinned: bool = True, interpreter: str = sys.executable
+    ) -> Environment:
         folder = tmp_path_factory.mktemp("environment")
         python = folder / "bin" / "python"
         uv = [sys.executable, "-m", "uv"]
-        subprocess.run([*uv, "venv", "-q", "--python", sys.executable, "--clear", folder], check=True)
+        subprocess.run([*uv, "venv", "-q", "--python", interpreter, "--clear", folder], check=True)
         # In the repository's folder its pins apply.
         pins = [] if pinned else ["--no-config"]
         install = [*uv, "pip", "install", "-q", *pins, "--python", python, *map(str, requirements)]

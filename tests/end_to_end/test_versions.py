@@ -1,8 +1,12 @@
 """Every framework in its oldest and its newest supported version: the same program, the same spans."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -92,7 +96,7 @@ LAYERS = (
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS.values(), ids=COMBINATIONS)
-def test_the_oldest_and_the_newest_supported_version_give_the_same_spans(
+def test_a20_the_oldest_and_the_newest_supported_version_give_the_same_spans(
     make_environment: Callable[..., Any],
     wheel: Path,
     openai: Endpoint,
@@ -100,6 +104,31 @@ def test_the_oldest_and_the_newest_supported_version_give_the_same_spans(
     combination: Combination,
 ) -> None:
     environment = make_environment(wheel, *combination.requirements, pinned=combination.pinned)
+    _same_spans(environment, combination, openai, processor)
+
+
+@pytest.mark.parametrize("python", ["3.12", "3.13", "3.14", "3.14t"])
+def test_a20_every_supported_python_that_is_installed_gives_the_same_spans(
+    make_environment: Callable[..., Any], wheel: Path, openai: Endpoint, processor: Any, python: str
+) -> None:
+    found = _output(sys.executable, "-m", "uv", "python", "find", "--no-python-downloads", python)
+    if not found:
+        pytest.skip(f"Python {python} is not installed here")
+    combination = COMBINATIONS["openai, newest"]
+    environment = make_environment(wheel, *combination.requirements, interpreter=found)
+    _same_spans(environment, combination, openai, processor)
+
+
+def _output(*command: str) -> str:
+    # A shim of pyenv's answers only for versions that are switched on.
+    switched_on = _output("pyenv", "versions", "--bare") if command[0] != "pyenv" and which("pyenv") else ""
+    environment = {**os.environ, "PYENV_VERSION": ":".join(switched_on.split())}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment
+    ).stdout.strip()
+
+
+def _same_spans(environment: Any, combination: Combination, openai: Endpoint, processor: Any) -> None:
     for program, expected in combination.spans.items():
         done = environment.run(
             "opentelemetry-instrument",
