@@ -54,8 +54,10 @@ class TupletraceConfigurator(_OTelSDKConfigurator):
             arguments: ExporterArguments = kwargs.get("exporter_args_map") or {}
             notices = Notices()
             leaving = Leaving(exit_seconds(), notices)
-            kwargs.setdefault("export_span_processor", _spans(leaving, arguments, notices))
-            kwargs.setdefault("export_log_record_processor", _logs(leaving, arguments, notices))
+            spans = _queued(QueuedSpanProcessor, BatchSpanProcessor, leaving, arguments, notices)
+            logs = _queued(QueuedLogRecordProcessor, BatchLogRecordProcessor, leaving, arguments, notices)
+            kwargs.setdefault("export_span_processor", spans)
+            kwargs.setdefault("export_log_record_processor", logs)
             super()._configure(**kwargs)
             with guard("preparing the exit"):
                 _guard_metrics(leaving, arguments)
@@ -65,24 +67,15 @@ class TupletraceConfigurator(_OTelSDKConfigurator):
             _replace_ids()
 
 
-def _spans(leaving: Leaving, arguments: ExporterArguments, notices: Notices) -> Callable[..., Any]:
-    def processor(span_exporter: Any, *_: Any, **__: Any) -> Any:
-        with guard("the span queue"):
-            queued = QueuedSpanProcessor(span_exporter, arguments.get(type(span_exporter), {}), notices)
-            leaving.deliveries.append(queued.delivery)
-            return queued
-        return BatchSpanProcessor(span_exporter)
-
-    return processor
-
-
-def _logs(leaving: Leaving, arguments: ExporterArguments, notices: Notices) -> Callable[..., Any]:
+def _queued(
+    ours: type[Any], standard: type[Any], leaving: Leaving, arguments: ExporterArguments, notices: Notices
+) -> Callable[..., Any]:
     def processor(exporter: Any, *_: Any, **__: Any) -> Any:
-        with guard("the log record queue"):
-            queued = QueuedLogRecordProcessor(exporter, arguments.get(type(exporter), {}), notices)
+        with guard(f"the queue of {ours.__name__}"):
+            queued = ours(exporter, arguments.get(type(exporter), {}), notices)
             leaving.deliveries.append(queued.delivery)
             return queued
-        return BatchLogRecordProcessor(exporter)
+        return standard(exporter)
 
     return processor
 
