@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import ptars
 import pyarrow as pa
 import pyarrow.compute
@@ -31,6 +32,8 @@ _LEAST_LEVEL: Final = 4
 _ARRAY_VALUE, _KVLIST_VALUE, _VALUES = 0x2A, 0x32, 0x0A
 """Tags: the two fields of ``AnyValue`` that nest, the one field that either of them holds."""
 _MAX_VARINT: Final = 5
+Bytes = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,11 @@ class _Skeleton:
                 added.label = _Field.LABEL_REPEATED if field.is_repeated else _Field.LABEL_OPTIONAL
                 if below is not None:
                     added.type, added.type_name = _Field.TYPE_MESSAGE, f".skeleton.{below[index]}"
+                else:
+                    # As in OTLP: what is absent is not empty.
+                    added.oneof_index = 0
+            if below is None:
+                made.oneof_decl.add(name="value")
         return name
 
 
@@ -112,7 +120,7 @@ def check(signal: str, body: bytes, limits: Limits) -> None:
     """
     # No object is smaller than 2 bytes: most requests need no counting.
     counting = len(body) > 2 * limits.objects
-    if not counting and _levels(body) <= MAX_DEPTH:
+    if not counting and not _may_be_deep(body):
         return
     skeleton, count = _REQUESTS[signal], 0
     if counting:
@@ -132,18 +140,33 @@ def check(signal: str, body: bytes, limits: Limits) -> None:
     raise TooDeep(f"values are nested deeper than {MAX_DEPTH} levels")
 
 
-def _levels(body: bytes) -> int:
-    """Return how often an array or a map may begin here, at most: tag, length, tag of ``values``."""
-    if body.count(_ARRAY_VALUE) + body.count(_KVLIST_VALUE) <= MAX_DEPTH:
-        return 0
+def _may_be_deep(body: bytes) -> bool:
+    """Say whether more arrays and maps than ``MAX_DEPTH`` may begin in one another."""
     raw = np.frombuffer(body, np.uint8)
-    at, found = np.flatnonzero((raw == _ARRAY_VALUE) | (raw == _KVLIST_VALUE)), 0
-    for _ in range(_MAX_VARINT):
-        at = at[at < len(raw) - 2] + 1
+    tags = (raw == _ARRAY_VALUE) | (raw == _KVLIST_VALUE)
+    # The outermost of so many levels has a length of two bytes or more.
+    outer, lengths = _beginnings(raw, np.flatnonzero(tags[:-1] & (raw[1:] >= 0x80)))
+    if not len(outer):
+        return False
+    every = np.sort(_beginnings(raw, np.flatnonzero(tags))[0])
+    levels = np.searchsorted(every, outer + _MAX_VARINT + lengths) - np.searchsorted(every, outer)
+    return bool(levels.max() > MAX_DEPTH)
+
+
+def _beginnings(raw: Bytes, tags: Indices) -> tuple[Indices, Indices]:
+    """Return at which of the tags a length and the tag of ``values`` follow, and the lengths."""
+    at, lengths = tags, np.zeros(len(tags), np.int64)
+    begun, of_length = [tags[:0]], [lengths[:0]]
+    for place in range(_MAX_VARINT):
+        within = at < len(raw) - 2
+        tags, at, lengths = tags[within], at[within] + 1, lengths[within]
+        lengths |= (raw[at] & 0x7F).astype(np.int64) << 7 * place
         ended = raw[at] < 0x80
-        found += int(np.count_nonzero(raw[at[ended] + 1] == _VALUES))
-        at = at[~ended]
-    return found
+        followed = ended & (raw[at + 1] == _VALUES)
+        begun.append(tags[followed])
+        of_length.append(lengths[followed])
+        tags, at, lengths = tags[~ended], at[~ended], lengths[~ended]
+    return np.concatenate(begun), np.concatenate(of_length)
 
 
 def _read(reader: Any, bodies: list[bytes] | pa.Array) -> pa.RecordBatch:

@@ -198,8 +198,9 @@ def test_c31_what_is_not_strictly_json_is_malformed_and_never_a_500(client: Any,
 
 def nested(kind: str, depth: int) -> dict[str, Any]:
     inner: dict[str, Any] = {"stringValue": "x"}
+    beside = dict(inner)
     for _ in range(depth):
-        held = [inner] if kind == "array" else [{"key": "k", "value": inner}]
+        held = [beside, inner] if kind == "array" else [{"key": "k", "value": inner}]
         inner = {f"{'array' if kind == 'array' else 'kvlist'}Value": {"values": held}}
     return inner
 
@@ -210,7 +211,8 @@ def test_c40_values_may_be_nested_32_deep_in_either_encoding(
 ) -> None:
     for depth in (1, 31, 32):
         trace = 4000 + depth + 100 * (kind == "map")
-        said = span_json(trace, attributes=[{"key": "deep", "value": nested(kind, depth)}])
+        values = {"deep": nested(kind, depth), "shallow": nested(kind, 1)}
+        said = span_json(trace, attributes=[{"key": key, "value": value} for key, value in values.items()])
         assert client.json("traces", said).json == {}
         body = otlp_json.to_protobuf(wire.TRACES, json.dumps(said).encode(), MOST)
         assert client.http("/v1/traces", body).status == 200
