@@ -27,7 +27,8 @@ def join(connection: duckdb.DuckDBPyConnection, batch: pa.Table, records: pa.Tab
 
     ``reopened`` then names the settled traces in which another evaluator took part.
     """
-    spans = batch.take(pa.array(_judging(batch)))
+    judging = _judging(batch)
+    spans = batch.take(pa.array(judging)) if len(judging) else batch.slice(0, 0)
     if not spans.num_rows and not records.num_rows and not _waits(connection, batch):
         return False
     registered = {"batch": batch, "judging_spans": spans, "judging_records": records}
@@ -53,6 +54,8 @@ def _judging(batch: pa.Table) -> npt.NDArray[np.int64]:
     attributes = batch.column("attributes").combine_chunks()
     keys = attributes.keys.dictionary_encode()
     telling = pc.match_substring_regex(keys.dictionary, _IN_ATTRIBUTES)
+    if not pc.any(telling).as_py() and not pc.any(named).as_py():
+        return np.zeros(0, np.int64)
     keyed = telling.take(keys.indices)
     offsets = attributes.offsets.to_numpy()
     rows = np.searchsorted(offsets, np.flatnonzero(_true(keyed)) + offsets[0], side="right") - 1
