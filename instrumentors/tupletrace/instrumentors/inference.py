@@ -20,7 +20,7 @@ from opentelemetry.util.genai.invocation import (
     InferenceInvocation,
     WorkflowInvocation,
 )
-from opentelemetry.util.genai.types import ErrorTypeResolver
+from opentelemetry.util.genai.types import ContentCapturingMode, ErrorTypeResolver
 from opentelemetry.util.genai.utils import _GenAiJsonEncoder
 from opentelemetry.util.genai.version import __version__ as util_genai
 
@@ -73,6 +73,9 @@ _CONTENT: Final[Mapping[str, str]] = {
 }
 
 
+_ON_SPAN: Final = (ContentCapturingMode.SPAN_ONLY, ContentCapturingMode.SPAN_AND_EVENT)
+
+
 class _Encoder(_GenAiJsonEncoder):
     def default(self, o: Any) -> Any:
         return vars(o) if is_dataclass(o) and not isinstance(o, type) else super().default(o)
@@ -87,6 +90,8 @@ class Telemetry(TelemetryHandler):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.emits_event = _should_emit_event(self._content_capturing_mode)
+        self.captures = self.should_capture_content()
+        self.captures_on_span = self._content_capturing_mode in _ON_SPAN
 
     def inference(self, provider: str, **options: Any) -> InferenceInvocation:
         """Start an inference; see ``TelemetryHandler``."""
@@ -105,6 +110,8 @@ class _Lean:
     _start_span = True
     _finished = False
     _request_stream = _ttfc_seconds = _stream_last_chunk_at = None
+    # Their handler's answer, in place of the bases' properties, which are asked several times a call.
+    should_capture_content = _should_capture_content_on_span = False
 
     def _tell_through(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
@@ -113,6 +120,9 @@ class _Lean:
         self._logger = telemetry._logger
         self._completion_hook = telemetry._completion_hook
         self._content_capturing_mode = telemetry._content_capturing_mode
+        if telemetry.captures:
+            self.should_capture_content = True
+            self._should_capture_content_on_span = telemetry.captures_on_span
 
     def _begin(
         self,
@@ -135,10 +145,6 @@ class _Lean:
         self._attach_to_context = attached
         self._context_token = attach(context) if attached else None
         self._monotonic_start_s = default_timer()
-
-    @property
-    def should_capture_content(self) -> bool:
-        return self._telemetry.should_capture_content()
 
 
 class _Said(InferenceData):

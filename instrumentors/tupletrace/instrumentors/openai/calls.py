@@ -25,6 +25,7 @@ from tupletrace.instrumentors.identity import write_tools
 from tupletrace.instrumentors.openai.client import server_of
 from tupletrace.instrumentors.openai.endpoints import Endpoint
 from tupletrace.instrumentors.openai.fields import field, items, text
+from tupletrace.instrumentors.openai.held import answer_to
 from tupletrace.instrumentors.openai.observation import Observation
 from tupletrace.instrumentors.openai.prompt import prompt_of
 from tupletrace.instrumentors.openai.raw import Body, loaded, parse, watch_body
@@ -110,6 +111,10 @@ async def _awaited(call: "Call", coroutine: Coroutine[Any, Any, Any]) -> Any:
 class Call:
     """Holds what is known of one call; each hook of ours is guarded, so that none reaches the program."""
 
+    _invocation: Invocation | None = None
+    _nested = False
+    _token: Token[Context] | None = None
+
     def __init__(
         self,
         telemetry: TelemetryHandler,
@@ -123,9 +128,6 @@ class Call:
         self._resource = resource
         self._params: Params = {}
         self._identity: dict[str, Any] = {}
-        self._invocation: Invocation | None = None
-        self._nested = False
-        self._token: Token[Context] | None = None
         with _request:
             if args and endpoint.positional is not None:
                 kwargs = {endpoint.positional: args[0], **kwargs}
@@ -204,7 +206,7 @@ class Call:
                 # An outer span may yet succeed, with another try.
                 if isinstance(error, APIStatusError) and not self._nested:
                     invocation.attributes[names.HTTP_STATUS_CODE] = error.status_code
-                self._read(answer)
+                self._read(answer_to(error, answer))
             finally:
                 self._stop(failure)
 
