@@ -1,11 +1,16 @@
 """A call that fails says how, and nothing of its content."""
 
+from operator import attrgetter
 from typing import Any
 
 import openai
+import pydantic
 import pytest
 from opentelemetry.trace import StatusCode
 
+PARSE = "chat.completions.parse"
+if not hasattr(openai.OpenAI(api_key="k").chat.completions, "parse"):  # before 1.92
+    PARSE = "beta.chat.completions.parse"
 QUESTION = [{"role": "user", "content": "Capital of France?"}]
 
 
@@ -96,3 +101,43 @@ def test_a_retry_outside_of_a_traced_call_is_no_fact_of_the_program_s_span(
         patient_program.call("models.retrieve", model="m")
 
     assert dict(span().attributes) == {}
+
+
+class Answer(pydantic.BaseModel):
+    city: str
+
+
+@pytest.mark.parametrize("why", ["length", "content_filter", "stop"])
+def test_what_parse_refuses_has_been_answered_and_paid_for(
+    provider: Any, program: Any, completion: dict[str, Any], facts: Any, why: str
+) -> None:
+    completion["choices"][0]["finish_reason"] = why
+    provider.answers_json(completion)
+
+    with pytest.raises((openai.OpenAIError, pydantic.ValidationError)):
+        program.call(PARSE, model="m", messages=QUESTION, response_format=Answer)
+
+    assert facts()["gen_ai.response.finish_reasons"] == (why,)
+    assert (facts()["gen_ai.response.id"], facts()["gen_ai.usage.output_tokens"]) == ("chatcmpl-1", 7)
+    assert facts()["error.type"].endswith("Error")
+
+
+def test_a_stream_that_is_left_by_another_calls_error_keeps_its_own_facts(
+    provider: Any, instrumented: None, completion: dict[str, Any], chat_chunks: list[Any], spans: Any
+) -> None:
+    completion["choices"][0]["finish_reason"] = "length"
+    provider.answers_stream(chat_chunks)
+    provider.answers_json(completion)
+    client = provider.client()
+
+    def answered_within_a_stream() -> None:
+        with client.chat.completions.create(model="m", messages=QUESTION, stream=True) as stream:
+            next(stream)
+            attrgetter(PARSE)(client)(model="m", messages=QUESTION, response_format=Answer)
+
+    with pytest.raises(openai.LengthFinishReasonError):
+        answered_within_a_stream()
+
+    left = spans.get_finished_spans()[-1]
+    assert left.attributes["error.type"] == "openai.LengthFinishReasonError"
+    assert "gen_ai.usage.input_tokens" not in left.attributes
