@@ -127,6 +127,68 @@ def test_items_of_a_response_have_roles_and_parts(
     assert content("gen_ai.tool.definitions") == [{"type": "web_search", "name": "web_search"}]
 
 
+@pytest.mark.parametrize(
+    ("item", "part"),
+    [
+        (
+            {"type": "video_url", "video_url": {"url": "https://x.example/a.mp4"}},
+            {"type": "uri", "modality": "video", "uri": "https://x.example/a.mp4"},
+        ),
+        (
+            {"type": "audio_url", "audio_url": {"url": "data:audio/ogg;base64,AAAA"}},
+            {"type": "blob", "modality": "audio", "mime_type": "audio/ogg", "content": "AAAA"},
+        ),
+        (
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "AAAA"}},
+            {"type": "blob", "modality": "document", "mime_type": "application/pdf", "content": "AAAA"},
+        ),
+        (
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "https://x.example/a.pdf"}},
+            {"type": "uri", "modality": "document", "uri": "https://x.example/a.pdf"},
+        ),
+        (
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}},
+            {"type": "blob", "modality": "document", "mime_type": "application/pdf", "content": "AAAA"},
+        ),
+    ],
+    ids=["video", "audio", "file in base64", "file at an address", "file in its address"],
+)
+def test_each_medium_is_a_part_of_its_modality(
+    provider: Any, program: Any, completion: dict[str, Any], content: Any, item: Any, part: Any
+) -> None:
+    provider.answers_json(completion)
+
+    program.call("chat.completions.create", model="m", messages=[{"role": "user", "content": [item]}])
+
+    (message,) = content("gen_ai.input.messages")
+    assert without_nulls(message)["parts"] == [part]
+
+
+def test_what_a_tool_of_the_programs_answered_is_a_tools_message(
+    provider: Any, program: Any, response: dict[str, Any], content: Any
+) -> None:
+    said = [{"outcome": {"type": "exit", "exit_code": 0}, "stdout": "a", "stderr": ""}]
+    screen = {"type": "computer_screenshot", "image_url": "https://x.example/a.png"}
+    provider.answers_json(response)
+
+    program.call(
+        "responses.create",
+        model="m",
+        input=[
+            {"type": "shell_call", "call_id": "call_1", "action": {"commands": ["ls"]}},
+            {"type": "shell_call_output", "call_id": "call_1", "output": said},
+            {"type": "computer_call_output", "call_id": "call_2", "output": screen},
+        ],
+    )
+
+    call = {"type": "tool_call", "id": "call_1", "name": "shell", "arguments": {"commands": ["ls"]}}
+    assert [without_nulls(message) for message in content("gen_ai.input.messages")] == [
+        {"role": "assistant", "parts": [call]},
+        {"role": "tool", "parts": [{"type": "tool_call_response", "id": "call_1", "response": said}]},
+        {"role": "tool", "parts": [{"type": "tool_call_response", "id": "call_2", "response": screen}]},
+    ]
+
+
 def test_a_streamed_answer_is_put_together(
     provider: Any, program: Any, chat_chunks: list[Any], content: Any
 ) -> None:

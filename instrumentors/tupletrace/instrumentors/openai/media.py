@@ -1,8 +1,9 @@
-"""Images, audio and files inside a message."""
+"""Images, audio, video and files inside a message."""
 
+import mimetypes
 from typing import Any, Final
 
-from opentelemetry.util.genai.types import BlobPart, FilePart, MessagePart, UriPart
+from opentelemetry.util.genai.types import BlobPart, FilePart, MessagePart
 from opentelemetry.util.genai.utils import decode_base64, image_from_url
 
 from tupletrace.instrumentors.openai.fields import field, text
@@ -11,10 +12,13 @@ _AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
 
 def media_part(item: Any) -> MessagePart | None:
-    """Return the part of an image, audio or file content item of either API; None for anything else."""
-    match field(item, "type"):
-        case "image_url" | "input_image":
-            return _image(item)
+    """Return the part of a content item of either API that is no text; None for anything unknown."""
+    kind = field(item, "type")
+    match kind:
+        case "image_url" | "audio_url" | "video_url":
+            return _at(field(item, kind), kind.removesuffix("_url"))
+        case "input_image":
+            return _at(field(item, "image_url"), "image") or _stored(item, None, "image")
         case "input_audio":
             return _audio(field(item, "input_audio"))
         case "file" | "input_file":
@@ -23,13 +27,14 @@ def media_part(item: Any) -> MessagePart | None:
             return None
 
 
-def _image(item: Any) -> MessagePart | None:
-    address = field(item, "image_url")
+def _at(address: Any, modality: str) -> MessagePart | None:
     url = text(address) or text(field(address, "url"))
-    if url is not None:
-        return image_from_url(url)
+    return image_from_url(url, modality=modality) if url else None
+
+
+def _stored(item: Any, mime_type: str | None, modality: str) -> MessagePart | None:
     file_id = text(field(item, "file_id"))
-    return FilePart(None, "image", file_id) if file_id else None
+    return FilePart(mime_type, modality, file_id) if file_id else None
 
 
 def _audio(audio: Any) -> MessagePart | None:
@@ -39,9 +44,12 @@ def _audio(audio: Any) -> MessagePart | None:
 
 
 def _file(file: Any) -> MessagePart | None:
-    if file_id := text(field(file, "file_id")):
-        return FilePart(None, "document", file_id)
-    if url := text(field(file, "file_url")):
-        return UriPart(None, "document", url)
-    data = text(field(file, "file_data"))
-    return image_from_url(data, modality="document") if data else None
+    name = text(field(file, "filename"))
+    mime_type = mimetypes.guess_type(name)[0] if name else None
+    if stored := _stored(file, mime_type, "document"):
+        return stored
+    given = text(field(file, "file_url")) or text(field(file, "file_data"))
+    if given is None or given.startswith(("data:", "https:", "http:")):
+        return _at(given, "document")
+    content = decode_base64(given)
+    return BlobPart(mime_type, "document", content) if content else None

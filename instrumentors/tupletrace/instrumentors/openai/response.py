@@ -76,9 +76,15 @@ def output_messages(output: Sequence[Any], reason: str | None) -> list[OutputMes
 
 def describe_embeddings(invocation: EmbeddingInvocation, answer: Any) -> None:
     """Set the answer's facts of embeddings."""
-    invocation.response_model_name = text(field(answer, "model"))
-    invocation.input_tokens = count(field(answer, "usage", "prompt_tokens"))
-    vectors = items(field(answer, "data"))
+    said = known(answer)
+    invocation.response_model_name = text(said.get("model"))
+    if (identity := text(said.get("id"))) is not None:
+        invocation.attributes[names.RESPONSE_ID] = identity
+    usage = known(said.get("usage"))
+    # All that an embedding takes goes in; Voyage says no more than the sum.
+    told = (count(usage.get(name)) for name in ("prompt_tokens", "input_tokens", "total_tokens"))
+    invocation.input_tokens = next((tokens for tokens in told if tokens is not None), None)
+    vectors = items(said.get("data"))
     vector = field(vectors[0], "embedding") if vectors else None
     if isinstance(vector, list) and vector:
         invocation.dimension_count = len(vector)
