@@ -36,7 +36,7 @@ def canonical(spans: Spans) -> pa.Table:
     own, found["kept"] = kept.restored(spans.attributes, found)
     if own is not spans.attributes:
         table = table.set_column(table.column_names.index("attributes"), "attributes", own.as_map())
-    found["service_name"] = spans.resource.pick([names.SERVICE_NAME])
+    found["service_name"] = spans.resources.pick([names.SERVICE_NAME]).take(pa.array(spans.resource_of))
     for column, values in found.items():
         table = table.append_column(column, values)
     return _without_pending(spans, table)

@@ -36,12 +36,23 @@ def installed() -> tuple[tuple[str, Stage], ...]:
 
 def run(batch: pa.Table) -> pa.Table:
     """Return what the stages make of a batch; one that fails leaves it as it was, and is counted."""
+    if installed():
+        batch = _plain(batch)
     for name, stage in installed():
         try:
             batch = _checked(batch, stage(batch))
         except Exception:
             metrics.STAGE_FAILURES.labels(name).inc()
             _logger.exception("the stage %s failed; %d spans are stored without it", name, batch.num_rows)
+    return batch
+
+
+def _plain(batch: pa.Table) -> pa.Table:
+    """Return the batch with every column as its values."""
+    for place, column in enumerate(batch.columns):
+        if pa.types.is_dictionary(column.type):
+            found: Any = column.combine_chunks()
+            batch = batch.set_column(place, batch.column_names[place], found.dictionary.take(found.indices))
     return batch
 
 

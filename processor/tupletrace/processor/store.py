@@ -23,6 +23,7 @@ pc: Any = pyarrow.compute
 _CHECKPOINT_BYTES: Final = 256 * 2**20
 """Of Arrow, about two row groups of spans: a checkpoint compresses a row group that is not full again."""
 _CHECKPOINT_S: Final = 60.0
+_RESOURCE: Final = "resource_attributes"
 
 
 class Store:
@@ -279,11 +280,13 @@ class Store:
 
     @contextmanager
     def _registered(self, batch: pa.Table) -> Generator[None]:
-        self._connection.register("batch", batch)
+        for name, table in _apart(batch).items():
+            self._connection.register(name, table)
         try:
             yield
         finally:
             self._connection.unregister("batch")
+            self._connection.unregister("resources")
 
     def _run(self, name: str, **values: Any) -> None:
         """Execute each statement of a file, with those of the values that it names."""
@@ -295,3 +298,16 @@ class Store:
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql).fetchall()
 
+
+def _apart(batch: pa.Table) -> dict[str, pa.Table]:
+    """Return ``batch`` and its ``resources``: DuckDB checks every map that Arrow gives it, key by key."""
+    attributes: Any = batch.column(_RESOURCE).combine_chunks()
+    if pa.types.is_dictionary(attributes.type):
+        attributes, places = attributes.dictionary, attributes.indices
+    else:
+        places = pa.array(np.arange(batch.num_rows))
+    resources = pa.table({"place": pa.array(np.arange(len(attributes))), _RESOURCE: attributes})
+    return {
+        "batch": batch.set_column(batch.column_names.index(_RESOURCE), "resource", places),
+        "resources": resources,
+    }

@@ -1,4 +1,5 @@
--- A decoded and normalised batch (registered as `batch`) without what is stored already -> spans.
+-- A decoded and normalised batch (registered as `batch`, and its resources as `resources`) without what is
+-- stored already -> spans.
 INSERT INTO spans BY NAME
 SELECT
     b.trace_id,
@@ -98,8 +99,9 @@ SELECT
     b.scope_attributes,
     b.conflicts,
     b.attributes,
-    b.resource_attributes,
+    r.resource_attributes,
     b.events,
     b.links,
     b.journal_seq
-FROM batch AS b;
+FROM batch AS b
+JOIN resources AS r ON r.place = b.resource;
