@@ -1,12 +1,19 @@
 """Which retrievers' documents a model was given, and how that is written on the inference."""
 
-from collections.abc import Iterable, Mapping, MutableMapping
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from opentelemetry.context import Context
+from opentelemetry.trace import get_current_span
 
 from tupletrace.semconv import names
 
 _MOST_LOOSE: Final = 32
+_MOST_HERE: Final = 8
+_MOST_PLACES: Final = 512
 _MOST_MARKS: Final = 8
 _SEEN: Final = 400
 _SHORTEST_MARK: Final = 12
@@ -37,25 +44,49 @@ class LooseSources:
 
     def __init__(self) -> None:
         self._latest: tuple[Source, ...] = ()
+        self._here: dict[int, tuple[Source, ...]] = {}
+        self._lock = threading.Lock()
 
-    def add(self, sources: Iterable[Source]) -> None:
+    def add(self, sources: Iterable[Source], context: Context | None = None) -> None:
         """Remember what was found where no chain, graph or engine carries it to a model."""
-        self._latest = (*self._latest, *sources)[-_MOST_LOOSE:]
+        found, here = (*sources,), next(_places(context))
+        with self._lock:
+            self._latest = (*self._latest, *found)[-_MOST_LOOSE:]
+            self._here[here] = (*self._here.pop(here, ()), *found)[-_MOST_HERE:]
+            if len(self._here) > _MOST_PLACES:
+                del self._here[next(iter(self._here))]
 
-    def found_in(self, texts: Iterable[str]) -> Sources:
-        """Return the sources, the latest of each document, of which these texts hold at least one."""
-        latest = self._latest
-        if not latest:
+    def found_in(self, texts: Iterable[str], context: Context | None = None) -> Sources:
+        """Return the sources, the latest of each document, of which these texts hold at least one.
+
+        Those of the same trace come first, then of the same task or thread, then those of any.
+        """
+        if not self._latest:
             return {}
         text = "\n".join(texts)
-        found: dict[str, Source] = {}
-        seen: set[str] = set()
-        # What several retrievers found came from the one that was asked last.
-        for one in reversed(latest):
-            if any(mark in text for mark in one.marks if mark not in seen):
-                found[one.version] = one
-            seen.update(one.marks)
-        return found
+        here = (self._here.get(place, ()) for place in _places(context))
+        return next(filter(None, (_latest_in(text, sources) for sources in (*here, self._latest))), {})
+
+
+def _latest_in(text: str, sources: tuple[Source, ...]) -> Sources:
+    found: dict[str, Source] = {}
+    seen: set[str] = set()
+    # What several retrievers found came from the one that was asked last.
+    for one in reversed(sources):
+        if any(mark in text for mark in one.marks if mark not in seen):
+            found[one.version] = one
+        seen.update(one.marks)
+    return found
+
+
+def _places(context: Context | None) -> Iterator[int]:
+    """Yield by what a retrieval and a call made here are known to belong together, the surer first."""
+    if trace_id := get_current_span(context).get_span_context().trace_id:
+        yield trace_id
+    try:
+        yield id(asyncio.current_task())
+    except RuntimeError:
+        yield threading.get_ident()
 
 
 def narrowed(sources: Sources, texts: Iterable[str]) -> Sources:

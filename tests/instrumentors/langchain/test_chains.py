@@ -1,13 +1,20 @@
 """Chains: which runs have spans, what they are called, and what is whose child."""
 
 import asyncio
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import (
+    Runnable,
+    RunnableGenerator,
+    RunnableLambda,
+    RunnableParallel,
+    RunnablePassthrough,
+)
 from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -215,3 +222,44 @@ def test_fifty_interleaved_runs_keep_their_parents_apart(
         (f"request {n}", str([f"invoke_workflow run {n}", [f"invoke_workflow chain {n}", ["chat"]]]))
         for n in range(50)
     )
+
+
+@pytest.mark.parametrize("how", ["invoke", "stream"])
+def test_a_generator_in_a_chain_is_no_workflow_streamed_or_not(trace: Any, model: Make, how: str) -> None:
+    def louder(words: Iterator[str]) -> Iterator[str]:
+        for word in words:
+            yield word.upper()
+
+    chain = chain_of(model) | RunnableGenerator(louder)
+    list(chain.stream(ASKED)) if how == "stream" else chain.invoke(ASKED)
+
+    assert [span.name for span in trace.spans][1:] == ["chat"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_a_function_in_a_chain_asks_is_named_after_the_function(
+    trace: Any, model: Make, asynchronous: bool
+) -> None:
+    def judge(answer: str) -> str:
+        return chain_of(model).invoke(ASKED | {"question": answer})
+
+    async def judge_later(answer: str) -> str:
+        return await chain_of(model).ainvoke(ASKED | {"question": answer})
+
+    chain = chain_of(model) | RunnableLambda(judge, afunc=judge_later, name="judge")
+    asyncio.run(answer_later(chain)) if asynchronous else answer(chain)
+
+    first, second = (span.attributes["gen_ai.prompt.name"] for span in trace.all("chat"))
+    assert (first, second) == ("answer_later" if asynchronous else "answer", "judge")
+
+
+def test_the_log_of_a_stream_is_named_after_who_asks_for_it(trace: Any, model: Make) -> None:
+    async def follow() -> None:
+        with warnings.catch_warnings(action="ignore"):
+            async for _ in chain_of(model).astream_log(ASKED):
+                pass
+
+    asyncio.run(follow())
+
+    (workflow, _) = trace.spans
+    assert workflow.name.endswith("follow")

@@ -8,12 +8,14 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import after_model, before_model
 from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
+from langgraph.prebuilt import create_react_agent
 from langgraph.types import Command, interrupt
 from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import TracerProvider
@@ -118,8 +120,6 @@ def test_an_agent_without_a_name_is_called_after_the_function_that_runs_it(trace
 
 
 def test_the_older_prebuilt_agent_is_an_agent_too(trace: Any, model: Make) -> None:
-    from langgraph.prebuilt import create_react_agent
-
     with warnings.catch_warnings(action="ignore"):
         agent = create_react_agent(model(calls("c1"), "3"), [add], prompt="Add well.", name="older")
     agent.invoke(ASKED)
@@ -403,3 +403,42 @@ def test_two_hundred_interleaved_runs_keep_to_themselves(trace: Any, model: Make
     for inference in trace.all("chat"):
         thread = "gen_ai.conversation.id"
         assert inference.attributes[thread] == roots[inference.context.trace_id].attributes[thread]
+
+
+def test_a_hook_of_an_agents_middleware_is_no_step_unless_it_acts(trace: Any, model: Make) -> None:
+    @before_model
+    def check(state: Any, runtime: Any) -> None:
+        pass
+
+    @after_model
+    def grade(state: Any, runtime: Any) -> None:
+        if not state["messages"][-1].tool_calls:
+            model("Good").invoke("How good is it?")
+
+    agent = create_agent(model(calls("a"), "3"), [add], middleware=[check, grade])
+    agent.invoke(ASKED)
+
+    placed = [
+        (s.name, s.attributes.get("agent.trajectory.step")) for s in trace.spans if "agent" not in s.name
+    ]
+    assert placed == [
+        ("check.before_model", None),
+        ("model", 0),
+        ("chat", 0),
+        ("grade.after_model", None),
+        ("tools", 1),
+        ("execute_tool add", 1),
+        ("check.before_model", None),
+        ("model", 2),
+        ("chat", 2),
+        ("grade.after_model", 3),
+        ("chat", 3),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_template_of_a_prebuilt_agent_is_called_after_the_agent(trace: Any, model: Make) -> None:
+    template = ChatPromptTemplate.from_messages([("system", "You add."), ("placeholder", "{messages}")])
+    create_react_agent(model(), [add], prompt=template, name="adder").invoke(ASKED)
+
+    assert trace.facts("chat")["gen_ai.prompt.name"] == "adder"

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableLambda
 from langchain_core.vectorstores import InMemoryVectorStore
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import TracerProvider
@@ -268,3 +271,22 @@ def test_an_error_of_a_retriever_is_recorded_and_raised_as_it_was(trace: Any, as
     assert trace.one("retrieval").status.status_code is StatusCode.ERROR
     assert trace.facts("retrieval")["error.type"] == "KeyError"
     assert "canary" not in trace.one("retrieval").to_json()
+
+
+def test_a_chain_that_a_retriever_runs_is_below_it_though_langchain_says_otherwise(
+    trace: Any, model: Make
+) -> None:
+    class Rephrasing(BaseRetriever):
+        """Has a chain rephrase the question, without handing its callbacks on."""
+
+        chain: Any
+
+        def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
+            return [Document(self.chain.invoke({"query": query}))]
+
+    rephrase = (
+        ChatPromptTemplate.from_template("Rephrase {query}") | model() | StrOutputParser()
+    ).with_config(run_name="rephrase")
+    (RunnableLambda(str.lower) | Rephrasing(chain=rephrase)).with_config(run_name="outer").invoke("Why?")
+
+    assert trace.tree() == ["invoke_workflow outer", ["retrieval", ["invoke_workflow rephrase", ["chat"]]]]

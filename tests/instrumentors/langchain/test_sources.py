@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import before_model
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.output_parsers import StrOutputParser
@@ -16,6 +17,8 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel, RunnableP
 from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import use_span
 
 Make = Callable[..., Any]
 PROMPT = ChatPromptTemplate.from_template("Of {documents}\nanswer {question}")
@@ -230,3 +233,54 @@ def test_what_one_tool_found_does_not_feed_the_tool_beside_it(trace: Any, model:
     state.compile().invoke({"messages": [AIMessage("", tool_calls=calls)]})
 
     assert facts(trace.one("chat")) == {}
+
+
+def test_what_is_found_by_hand_in_another_trace_does_not_feed_this_one(
+    trace: Any, model: Make, tracer_provider: TracerProvider
+) -> None:
+    """Two retrievers find the same page, each for a request of its own, before either asks."""
+    tracer = tracer_provider.get_tracer("app")
+    requests = [tracer.start_span("request") for _ in range(2)]
+    pages = []
+    for request, retriever in zip(requests, (Faq(), Handbook()), strict=True):
+        with use_span(request):
+            pages.append(retriever.invoke("May I?")[0].page_content)
+    for request, page in zip(requests, pages, strict=True):
+        with use_span(request, end_on_exit=True):
+            model().invoke(page)
+
+    assert [facts(span) for span in trace.all("chat")] == [of(trace, "Faq"), of(trace, "Handbook")]
+
+
+def test_what_is_found_by_hand_in_another_task_does_not_feed_this_one(trace: Any, model: Make) -> None:
+    async def answer(retriever: BaseRetriever, found: asyncio.Barrier) -> None:
+        (page,) = await retriever.ainvoke("May I?")
+        await found.wait()
+        await model().ainvoke(page.page_content)
+
+    async def both() -> None:
+        found = asyncio.Barrier(2)
+        await asyncio.gather(answer(Faq(), found), answer(Handbook(), found))
+
+    asyncio.run(both())
+
+    credited = [facts(span)["name"] for span in trace.all("chat")]
+    assert sorted(credited) == ["Faq", "Handbook"]
+
+
+def test_what_a_hook_of_an_agent_found_feeds_its_model(trace: Any, model: Make) -> None:
+    @before_model
+    def look_up(state: Any, runtime: Any) -> dict[str, Any]:
+        return {"messages": [("user", Faq().invoke("May I?")[0].page_content)]}
+
+    create_agent(model(), [], middleware=[look_up]).invoke({"messages": [("user", "May I?")]})
+
+    assert facts(trace.one("chat")) == of(trace, "Faq")
+    steps = {span.name: span.attributes.get("agent.trajectory.step") for span in trace.spans}
+    assert steps == {
+        "invoke_agent test_what_a_hook_of_an_agent_found_feeds_its_model": None,
+        "look_up.before_model": 0,
+        "retrieval": 0,
+        "model": 1,
+        "chat": 1,
+    }

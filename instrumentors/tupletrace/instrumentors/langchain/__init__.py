@@ -37,6 +37,7 @@ _LOSING_THE_STACK: Final = (
 _YIELDING: Final = (
     "Runnable._astream_events_v1_v2",
     "Runnable.abatch_as_completed",
+    "Runnable.astream_log",
     "Runnable.batch_as_completed",
 )
 _EXECUTORS: Final = ("langchain_classic.agents.agent", "langchain.agents.agent")

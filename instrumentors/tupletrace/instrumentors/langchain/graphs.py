@@ -14,6 +14,7 @@ from tupletrace.semconv import names
 _DEFAULT_NAME: Final = "LangGraph"
 _PLACE: Final = "langgraph_checkpoint_ns"
 _STEP_TAG: Final = "graph:step:"
+_HOOKS: Final = frozenset({"before_agent", "before_model", "after_model", "after_agent"})
 _REACT_AGENT: Final = frozenset(
     {"__start__", "agent", "generate_structured_response", "post_model_hook", "pre_model_hook", "tools"}
 )
@@ -50,6 +51,12 @@ class NodeSpan:
             self._span.set_status(Status(StatusCode.ERROR, error.message))
         self.attributes[names.ERROR_TYPE] = error.type
         self.stop()
+
+
+def is_hook(node: str) -> bool:
+    """Say whether a node of an agent's is a hook of its middleware: no act of its own."""
+    _, dot, hook = node.rpartition(".")
+    return bool(dot) and hook in _HOOKS
 
 
 def node_step(tags: Iterable[str] | None) -> int | None:

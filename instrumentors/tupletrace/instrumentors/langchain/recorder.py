@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from opentelemetry.context import get_current
+from opentelemetry.context import Context, get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Tracer
 from opentelemetry.util.genai.handler import TelemetryHandler
@@ -107,7 +107,10 @@ class Recorder:
 
     def _leave_sources(self, run: Run) -> None:
         if run.parent is None:
-            self.loose.add(found for _, found in run.fed.values())
+            # A span that is the first of its trace shares it with nothing else that the program does.
+            own = getattr(run.span, "span", None)
+            around = run.context if getattr(own, "parent", None) is not None else Context()
+            self.loose.add((found for _, found in run.fed.values()), around)
         else:
             run.pass_on(run.parent)
 

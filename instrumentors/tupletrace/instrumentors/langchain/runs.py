@@ -11,6 +11,7 @@ from opentelemetry.util.types import AttributeValue
 
 from tupletrace.instrumentors.feeding import Source, Sources
 from tupletrace.instrumentors.identity import Prompt, caller_name
+from tupletrace.semconv import names
 
 Kind = Literal["chain", "graph", "node", "prompt", "model", "tool", "retriever", "embeddings", "executor"]
 RUN: Final = create_key("tupletrace.langchain.run")
@@ -58,8 +59,10 @@ class Run:
     agent: str | None = None
     step: int | None = None
     conversation: str | None = None
-    first_step: int | None = None
-    """The first ``langgraph_step`` that this graph run took: a resumed thread does not begin at 1."""
+    place: int | None = None
+    """Of a node its ``langgraph_step``: what has a lower one was there before it."""
+    places: dict[int, int] = field(default_factory=dict[int, int])
+    """Of a graph the steps in which something acted, from 0: a resumed thread does not begin at 1."""
     turn: int | None = None
     """The place of the latest act of an agent that counts them itself."""
     acted: Kind | None = None
@@ -76,7 +79,7 @@ class Run:
     """Whether what runs in it runs side by side."""
     run_id: UUID | None = None
     fed: dict[str, tuple[int, Source]] = field(default_factory=dict[str, tuple[int, Source]])
-    """Sources that what has ended in this run leaves to what follows, and the graph step that found each."""
+    """Sources that what has ended in this run leaves to what follows, and the place of the node that found each."""
 
     @property
     def owner(self) -> "Run | None":
@@ -93,6 +96,23 @@ class Run:
         self.context = _NOWHERE
         self.answered = None
 
+    def take_place(self) -> None:
+        """Take this node's place among the steps of its graph; nodes side by side share theirs."""
+        if self.parent is not None and self.place is not None:
+            self.step = self.parent.places.setdefault(self.place, len(self.parent.places))
+
+    def act(self) -> None:
+        """Take a place for the hook of an agent's middleware that this run is in: it does act."""
+        for above in self.ancestors():
+            if self.step is not None:
+                return
+            if above.kind == "node" and above.span is not None:
+                above.take_place()
+                if above.step is not None:
+                    above.span.attributes[names.AGENT_STEP] = self.step = above.step
+            if above.kind != "chain":
+                return
+
     def take_turn(self) -> None:
         """Take this run's place among the acts of its agent; the tools that one answer calls share theirs."""
         for above in self.ancestors():
@@ -105,9 +125,9 @@ class Run:
 
     def pass_on(self, parent: "Run") -> None:
         """Leave what was found in this run to what follows it in its parent."""
-        step = (self.step or 0) if self.kind == "node" else -1
+        place = (self.place or 0) if self.kind == "node" else -1
         for version, (_, found) in self.fed.items():
-            parent.fed.setdefault(version, (step, found))
+            parent.fed.setdefault(version, (place, found))
 
     def ancestors(self) -> "Iterator[Run]":
         """Return the runs that this one is in."""
@@ -123,11 +143,11 @@ class Run:
         for parent in self.ancestors():
             beside = parent.parallel or (child.kind == "tool" and parent.kind == "node")
             if parent.fed and not beside:
-                before = (child.step or 0) if child.kind == "node" else None
+                before = (child.place or 0) if child.kind == "node" else None
                 found |= {
                     version: one
-                    for version, (step, one) in parent.fed.items()
-                    if before is None or step < before
+                    for version, (place, one) in parent.fed.items()
+                    if before is None or place < before
                 }
             child = parent
         return found
@@ -144,12 +164,15 @@ class Runs:
         return None if run_id is None else self._open.get(run_id.int)
 
     def parent(self, run_id: UUID | None) -> Run | None:
-        """Return the run with that id, else the one that the current context is in."""
-        found = self.get(run_id)
-        if found is not None:
+        """Return the run with that id, else the one that the current context is in.
+
+        Or the retriever in it that is at work: LangChain enters none.
+        """
+        found, current = self.get(run_id), get_current().get(RUN)
+        if current is found or not isinstance(current, Run):
             return found
-        current = get_value(RUN)
-        return current if isinstance(current, Run) else None
+        below = found is None or (current.kind == "retriever" and found in current.ancestors())
+        return current if below else found
 
     def innermost(self, run_id: UUID | None) -> Run | None:
         """Return the run with that id, or the current one below it: LangChain enters no retriever."""

@@ -28,6 +28,8 @@ _request: Final = guard("langchain model request")
 _sources: Final = guard("langchain sources")
 _prompt: Final = guard("langchain prompt identity")
 _SEQUENCES: Final = ("RunnableSequence", "RunnableParallel")
+_FUNCTIONS: Final = ("RunnableLambda", "RunnableGenerator")
+"""The user's own, by whose name LangChain calls the run."""
 
 
 class Starts:
@@ -58,7 +60,7 @@ class Starts:
             self._node(run_id, new_run("node", name, parent, name, metadata), step)
         elif parent is not None and (step := graphs.task_step(name, metadata, parent.metadata)) is not None:
             run = new_run("node", name, parent, name, metadata)
-            run.step = step
+            run.place = run.step = step
             self._recorder.begin(run_id, run, graphs.NodeSpan(self._recorder.tracer, run))
         else:
             self._sequence(run_id, name, parent, metadata, inputs)
@@ -81,6 +83,7 @@ class Starts:
         params: Mapping[str, Any] = details.get("invocation_params") or {}
         run.batch = details.get("options") if details.get("batch_size", 1) > 1 else None
         run.take_turn()
+        run.act()
         context = run.context
         invocation = models.begin(self._recorder.telemetry, run, operation, serialized, params)
         self._recorder.begin(run_id, run, invocation)
@@ -94,7 +97,7 @@ class Starts:
                 models.capture_input(invocation, given)
         with _sources:
             texts = (one if isinstance(one, str) else text_of(one) for one in given)
-            found = narrowed(run.sources(), texts) or self._recorder.loose.found_in(texts)
+            found = narrowed(run.sources(), texts) or self._recorder.loose.found_in(texts, context)
             write_sources(invocation.attributes, found)
         with _prompt:
             rendering = self._recorder.renderings.find(given)
@@ -118,6 +121,7 @@ class Starts:
         name = str(tool.get("name") or "tool")
         run = new_run("tool", name, self._recorder.runs.parent(parent_id), name, metadata)
         run.take_turn()
+        run.act()
         invocation = self._recorder.telemetry.tool(
             name, tool_type="function", agent_name=run.agent, context=run.context, _attach_to_context=False
         )
@@ -137,6 +141,7 @@ class Starts:
     ) -> Run:
         """Begin a retrieval, whose run id a callback will tell, if there is one."""
         run = new_run("retriever", name, parent, name, {})
+        run.act()
         self._recorder.begin(None, run, retrievers.begin(self._recorder.telemetry, run, asked, configured))
         return run
 
@@ -150,6 +155,8 @@ class Starts:
         run.parallel = runnable == "RunnableParallel"
         if parent is None or unnamed or named_step:
             run.label = label_below(parent) if parent is not None else calling(name)
+        if runnable in _FUNCTIONS and not unnamed:
+            run.label = name
         workflow = None
         if parent is None or named_step:
             workflow = self._recorder.telemetry.workflow(
@@ -196,11 +203,13 @@ class Starts:
         )
 
     def _node(self, run_id: UUID, run: Run, step: int) -> None:
-        graph = run.parent
-        if graph is not None:
-            if graph.first_step is None:
-                graph.first_step = step
-            run.step = step - graph.first_step
+        run.place, run.step = step, None
+        of_agent = run.parent is not None and isinstance(run.parent.span, LocalAgentInvocation)
+        if of_agent and run.agent is not None:
+            # Its nodes are LangChain's own: what they ask is asked by the agent.
+            run.label = run.agent
+        if not (of_agent and graphs.is_hook(run.name)):
+            run.take_place()
         self._recorder.begin(run_id, run, graphs.NodeSpan(self._recorder.tracer, run))
 
     def _outermost(self, run_id: UUID, run: Run, span: Outermost | None, inputs: Any) -> None:
@@ -236,7 +245,7 @@ def _runnable() -> str | None:
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith(_RUNNABLES):
             owner = frame.f_code.co_qualname.partition(".")[0]
-            if owner != "Runnable":
-                return owner
+            # What a step inherits from the base class may be all of it that is on the stack.
+            return owner if owner != "Runnable" else type(frame.f_locals.get("self")).__name__
         frame = frame.f_back
     return None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from opentelemetry.context import create_key, get_current, get_value, set_value
+from opentelemetry.context import Context, create_key, get_current, get_value, set_value
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import InferenceInvocation
 
@@ -51,19 +51,19 @@ def _begin(
     # `complete` may be made of `chat`, and a structured LLM only formats what another one is asked.
     if get_value(_LLM) is llm or type(llm).__module__ == "llama_index.core.llms.structured_llm":
         return None
-    settings = request_settings(llm, kwargs)
+    settings, around = request_settings(llm, kwargs), get_current()
     invocation = telemetry.inference(
         provider_name(llm),
         request_model=request_model(llm, settings),
         operation_name=_operation(method, llm),
-        context=set_value(_LLM, llm, get_current()),
+        context=set_value(_LLM, llm, around),
         _attach_to_context=False,
     )
     call = LLMCall(invocation)
     with guard("llama_index llm request"):
         if "stream" in method:
             invocation.request_stream = True
-        call.asked(llm, _messages(args, kwargs), settings)
+        call.asked(llm, _messages(args, kwargs), settings, around)
     return call
 
 
@@ -88,7 +88,7 @@ class LLMCall(Call[InferenceInvocation]):
         self._answer = Answer()
         self._last: Any = None
 
-    def asked(self, llm: Any, messages: Any, settings: Mapping[str, Any]) -> None:
+    def asked(self, llm: Any, messages: Any, settings: Mapping[str, Any], around: Context) -> None:
         """Write what is asked, of whom, with which prompt and tools."""
         invocation = self.invocation
         _write_settings(invocation, settings)
@@ -100,7 +100,7 @@ class LLMCall(Call[InferenceInvocation]):
         prompt = call_prompt(llm, texts, _schema(settings.get("response_format")))
         write_step(invocation.attributes)
         write_tools(invocation.attributes, definitions or described_tools(texts))
-        write_sources(invocation.attributes, sources_of(text for _, text in texts))
+        write_sources(invocation.attributes, sources_of([text for _, text in texts], around))
         if prompt is not None:
             prompt.write(invocation.attributes)
 

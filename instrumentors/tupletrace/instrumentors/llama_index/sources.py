@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from opentelemetry.context import Context, create_key, get_value, set_value
 
-from tupletrace.instrumentors.feeding import LooseSources, Source, Sources, source
+from tupletrace.instrumentors.feeding import LooseSources, Source, Sources, narrowed, source
 
 _GATHERED: Final = create_key("tupletrace.llama_index.gathered")
 _loose: Final = LooseSources()
@@ -43,12 +43,12 @@ def pass_on(context: Context) -> None:
         gathered.above.found |= gathered.found
 
 
-def sources_of(texts: Iterable[str]) -> Sources:
-    """Return the sources that a model is given, which is called here with these texts."""
-    gathered = _current(None)
+def sources_of(texts: Iterable[str], context: Context) -> Sources:
+    """Return the sources that a model is given, which is called with these texts in this context."""
+    gathered = _current(context)
     if gathered is not None and gathered.found:
-        return dict(gathered.found)
-    return _loose.found_in(texts)
+        return narrowed(dict(gathered.found), texts)
+    return _loose.found_in(texts, context)
 
 
 def _current(context: Context | None) -> _Gathered | None:
