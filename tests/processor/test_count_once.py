@@ -206,6 +206,91 @@ def test_the_late_half_of_a_call_opens_the_other_halfs_trace(world: World, otlp:
     assert world.roles(otlp.request(last), traces=[trace, alone]) == {1: ("leaf", None), 2: ("duplicate", 1)}
 
 
+@pytest.mark.parametrize(("outer_parent", "inner_parent"), [(None, None), (8, None), (8, 9), (None, 9)])
+def test_one_response_that_two_libraries_tell_of_in_two_traces_is_one_call(
+    world: World, otlp: Any, outer_parent: int | None, inner_parent: int | None
+) -> None:
+    """OpenInference: LangChain's tracer begins a trace of its own beside the client's."""
+    trace, other = world.new(), world.new()
+    said = {"gen_ai.response.id": f"chatcmpl-{trace}"}
+    outer = otlp.call(trace, 1, outer_parent, (100, 20), said, **timed(otlp, 0, 50))
+    more = said | {"gen_ai.agent.name": "x"}
+    inner = otlp.call(other, 2, inner_parent, (100, 20), more, **timed(otlp, 9, 60))
+    above = [otlp.span(trace, 8, **timed(otlp, 0, 99)), otlp.span(other, 9, **timed(otlp, 0, 99))]
+    bodies = world.scoped(("framework", [outer, above[0]])), world.scoped(("client", [inner, above[1]]))
+    roles = world.roles(*bodies, traces=[trace, other])
+    assert roles == {1: ("leaf", None), 2: ("duplicate", 1)}
+    query = "SELECT duplicate_of_trace_id AS trace FROM usage_roles WHERE trace_id = ?"
+    assert world.database.row(query, [f"{other:032x}"])["trace"] == f"{trace:032x}"
+    assert [call["agent_name"] for call in world.calls(trace)] == ["x"]
+    assert world.calls(other) == []
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_the_late_half_of_a_response_opens_the_other_trace(world: World, otlp: Any, late: int) -> None:
+    trace, other = world.new(), world.new()
+    said = {"gen_ai.response.id": f"chatcmpl-{trace}"}
+    outer = otlp.call(trace, 1, None, None, said, **timed(otlp, 0, 50))
+    inner = otlp.call(other, 2, None, (100, 20), said, **timed(otlp, 9, 40))
+    bodies = [world.scoped(("framework", [outer])), world.scoped(("client", [inner]))]
+    last = bodies.pop(late)
+    world.database.insert(*bodies)
+    world.database.store.settle(0)
+    assert world.roles(last, traces=[trace, other]) == {1: ("leaf", None), 2: ("duplicate", 1)}
+    (call,) = world.calls(trace)
+    assert (call["input_tokens"], call["output_tokens"]) == (100, 20), "filled by whoever knows"
+
+
+def test_a_provider_that_gives_every_response_one_id_has_all_its_calls_counted(
+    world: World, otlp: Any
+) -> None:
+    traces = [world.new() for _ in range(3)]
+    ids = {"gen_ai.response.id": f"fake-{traces[0]}"}
+    times = [(0, 50), (10, 40), (60, 90)]
+    calls = [
+        otlp.call(trace, i, None, (100, 20), ids, **timed(otlp, *times[i - 1]))
+        for i, trace in enumerate(traces, 1)
+    ]
+    scoped = [("one", calls[:2]), ("other", calls[2:])]
+    assert set(world.roles(world.scoped(*scoped), traces=traces).values()) == {("leaf", None)}
+
+
+RUN = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "guide"}
+
+
+def test_an_agents_run_with_no_call_below_is_the_call(world: World, otlp: Any) -> None:
+    """An assistant's, or a remote agent's: the provider calls the model."""
+    trace = world.new()
+    outer, run = otlp.call(trace, 1, None, (300, 60), RUN), otlp.call(trace, 2, 1, (300, 60), RUN)
+    tool = otlp.span(trace, 3, 2, {"gen_ai.operation.name": "execute_tool"})
+    roles = world.roles(otlp.request(outer, run, tool), traces=[trace])
+    assert roles == {1: ("rollup", None), 2: ("leaf", None)}
+    (call,) = world.calls(trace)
+    assert (call["operation_name"], call["agent_name"], call["input_tokens"]) == (
+        "invoke_agent",
+        "guide",
+        300,
+    )
+    assert call["cost_status"] == "priced"
+
+
+@pytest.mark.parametrize("usage", [(100, 20), None])
+def test_an_agents_run_above_one_call_is_no_call_however_deep_that_is(
+    world: World, otlp: Any, usage: tuple[int, int] | None
+) -> None:
+    trace = world.new()
+    run = otlp.call(trace, 1, None, (300, 60), RUN | {"gen_ai.usage.cache_read.input_tokens": 200})
+    between = [otlp.span(trace, i, i - 1) for i in range(2, 30)]
+    call = otlp.call(trace, 30, 29, usage)
+    roles = world.roles(otlp.request(run, *between, call), traces=[trace])
+    assert roles == {1: ("rollup", None), 30: ("leaf", None)}
+    (counted,) = world.calls(trace)
+    assert (counted["cache_read_tokens"], counted["usage_status"]) == (
+        None,
+        "reported" if usage else "absent",
+    )
+
+
 def test_requests_of_the_same_size_in_traces_of_their_own_are_all_counted(world: World, otlp: Any) -> None:
     traces = [world.new() for _ in range(3)]
     calls = [otlp.call(t, i, None, (5000, 5), **timed(otlp, i, 90 - i)) for i, t in enumerate(traces, 1)]
@@ -230,4 +315,26 @@ def test_cached_tokens_are_told_apart_whether_the_input_includes_them_or_not(
     world.database.insert(otlp.request(otlp.call(trace, 1, None, (0, 20), said | attributes)))
     (call,) = world.calls(trace)
     columns = ("input_tokens", "input_uncached_tokens", "cache_read_tokens")
+    assert (tuple(call[column] for column in columns), call["usage_status"]) == (tokens, status)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "tokens", "status"),
+    [
+        ({"gen_ai.usage.total_tokens": 128}, (28, 20, 8), "reported"),
+        ({"gen_ai.usage.total_tokens": 120}, (20, 12, 8), "reported"),
+        ({}, (20, 12, 8), "reported"),
+        ({"gen_ai.provider.name": "x_ai"}, (20, 12, 8), "ambiguous"),
+        ({"gen_ai.provider.name": "x_ai", "gen_ai.usage.output_tokens": 5}, (13, 5, 8), "reported"),
+        ({"gen_ai.usage.output_tokens": 5}, (5, -3, 8), "inconsistent"),
+    ],
+)
+def test_reasoning_tokens_are_told_apart_whether_the_output_includes_them_or_not(
+    world: World, otlp: Any, attributes: dict[str, Any], tokens: tuple[int, ...], status: str
+) -> None:
+    trace = world.new()
+    said = {"gen_ai.usage.reasoning.output_tokens": 8, "gen_ai.application_name": "x"}
+    world.database.insert(otlp.request(otlp.call(trace, 1, None, (100, 20), said | attributes)))
+    (call,) = world.calls(trace)
+    columns = ("output_tokens", "output_text_tokens", "reasoning_tokens")
     assert (tuple(call[column] for column in columns), call["usage_status"]) == (tokens, status)

@@ -56,6 +56,20 @@ def test_prices_per_request_second_and_image_need_no_tokens(costs: Any, otlp: An
     assert (usd(rows), rows[0]["usage_status"]) == ([Decimal("2.5")], "absent"), "1 ms at 2000 USD a second"
 
 
+def test_every_unit_is_priced_to_the_last_digit(costs: Any, otlp: Any) -> None:
+    """An image is one that was made: as many as were asked for, none where the call failed."""
+    toml = '[[price]]\nmodel = "llama-*"\nimage = 0.0421\nsecond = 0.000123456789\nrequest = 0.07'
+    nothing = LLAMA | {"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": None}
+    said = [
+        nothing | {"gen_ai.output.type": "image"},
+        nothing | {"gen_ai.output.type": "image", "gen_ai.request.choice.count": 3},
+        nothing | {"gen_ai.output.type": "text", "gen_ai.request.choice.count": 3},
+    ]
+    each = Decimal("0.07") + Decimal("0.000123456789") / 1000
+    rows = costs(toml, *((one, otlp.noon) for one in said))
+    assert usd(rows) == [round(each + Decimal("0.0421") * images, 12) for images in (1, 3, 0)]
+
+
 def test_a_price_is_valid_from_and_to_a_day_and_the_published_one_beside_it(costs: Any, otlp: Any) -> None:
     toml = '[[price]]\nmodel = "gpt-4o"\nfrom = 2026-01-02\nto = 2026-01-03\ninput = 1\noutput = 1'
     rows = costs(toml, *(({}, otlp.noon + days * DAY) for days in range(3)))

@@ -7,11 +7,12 @@ WITH arrived AS (
         parent_span_id IS NULL AS is_root,
         whole_number(input_tokens) AS input_tokens,
         whole_number(output_tokens) AS output_tokens,
+        response_id,
         make_timestamptz(start_unix_nano // 1000) AS start_time,
         make_timestamptz((start_unix_nano + duration_ns) // 1000) AS end_time
     FROM batch
     WHERE operation_name IN ('chat', 'text_completion', 'generate_content', 'embeddings')
-      AND input_tokens IS NOT NULL
+      AND (input_tokens IS NOT NULL OR response_id IS NOT NULL)
 ),
 halves AS (
     SELECT calls.trace_id, calls.settled_seq
@@ -35,6 +36,15 @@ halves AS (
         AND calls.start_time < framework.end_time
     WHERE calls.is_root
       AND calls.start_time >= (SELECT min(start_time) FROM arrived WHERE NOT is_root)
+    UNION
+    SELECT calls.trace_id, calls.settled_seq
+    FROM arrived
+    JOIN settled_llm_calls AS calls
+        ON calls.response_id = arrived.response_id
+        AND calls.trace_id <> arrived.trace_id
+        AND calls.start_time <= arrived.end_time
+        AND calls.start_time + to_microseconds(calls.duration_ns // 1000 + 1) >= arrived.start_time
+    WHERE calls.start_time >= (SELECT min(start_time) - INTERVAL 1 MINUTE FROM arrived)
 )
 SELECT trace_id, first_seq, settled_seq
 FROM settled_traces

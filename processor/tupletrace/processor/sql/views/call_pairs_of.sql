@@ -10,7 +10,7 @@ WITH RECURSIVE parents AS MATERIALIZED (
 ),
 calls AS MATERIALIZED (
     SELECT
-        trace_id, span_id, parent_span_id, name, scope_name, start_unix_nano, end_unix_nano, embeds, has_usage,
+        trace_id, span_id, parent_span_id, name, scope_name, start_unix_nano, end_unix_nano, embeds, runs, has_usage,
         request_model, response_model, input_tokens, output_tokens, response_id, status_code, finish
     FROM call_spans_of(members)
     WHERE trace_id IN (SELECT trace_id FROM query_table(tangled))
@@ -23,8 +23,8 @@ ancestors AS (
     SELECT a.trace_id, a.span_id, p.parent_span_id, a.embeds, a.has_usage, a.distance + 1
     FROM ancestors AS a
     JOIN parents AS p ON p.trace_id = a.trace_id AND p.span_id = a.ancestor_id
-    -- A framework's span is near its client's; and a circle of parents ends.
-    WHERE a.distance < 16
+    -- A framework's span is near its client's, an agent's not so near; and a circle of parents ends.
+    WHERE a.distance < 64
 ),
 beside AS (
     SELECT
@@ -52,6 +52,7 @@ SELECT
     outer_call.trace_id,
     outer_call.span_id AS outer_id,
     outer_call.has_usage AS outer_has_usage,
+    outer_call.runs AS outer_runs,
     inner_call.span_id AS inner_id,
     inner_call.has_usage AS inner_has_usage,
     inner_call.distance
@@ -69,7 +70,8 @@ WHERE NOT EXISTS (
 )
 UNION ALL
 SELECT
-    outer_call.trace_id, outer_call.span_id, outer_call.has_usage, inner_call.span_id, inner_call.has_usage, 100
+    outer_call.trace_id, outer_call.span_id, outer_call.has_usage, outer_call.runs, inner_call.span_id,
+    inner_call.has_usage, 100
 FROM calls AS outer_call
 JOIN calls AS inner_call
     ON inner_call.trace_id = outer_call.trace_id
@@ -78,6 +80,6 @@ JOIN calls AS inner_call
     AND inner_call.start_unix_nano <= outer_call.end_unix_nano
     AND same_call(outer_call, inner_call)
 UNION ALL
-SELECT trace_id, outer_id, FALSE, inner_id, TRUE, 200
+SELECT trace_id, outer_id, FALSE, FALSE, inner_id, TRUE, 200
 FROM beside
 WHERE position = 1;

@@ -1,13 +1,18 @@
 -- The spans among `members` (a relation like live_spans) that describe an LLM call; several may describe the same one.
--- A fetch is one where it brings the tokens that the call itself could not know.
+-- A fetch is one where it brings the tokens that the call itself could not know; an agent's run (an assistant's, a remote
+-- one's) where it tells of tokens, and counts if no call is below it.
 CREATE OR REPLACE MACRO call_spans_of(members) AS TABLE
 SELECT
     * REPLACE (CASE WHEN operation_name = 'fetch_response' THEN 'chat' ELSE operation_name END AS operation_name),
     operation_name = 'fetch_response' AS fetches,
+    operation_name = 'invoke_agent' AS runs,
     operation_name = 'embeddings' AS embeds,
     input_tokens IS NOT NULL OR output_tokens IS NOT NULL AS has_usage,
     start_unix_nano + duration_ns AS end_unix_nano,
     replace(replace(finish_reasons, 'tool_calls', 'tool_call'), 'tool-calls', 'tool_call') AS finish
 FROM query_table(members)
 WHERE operation_name IN ('chat', 'text_completion', 'generate_content', 'embeddings')
-   OR (operation_name = 'fetch_response' AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL));
+   OR (
+       operation_name IN ('fetch_response', 'invoke_agent')
+       AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL)
+   );

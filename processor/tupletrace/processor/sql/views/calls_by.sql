@@ -69,6 +69,9 @@ others AS (
         max(conversation_id) AS conversation_id,
         max(user_id) AS user_id,
         max(route) AS route,
+        arg_max({'input': input_tokens, 'output': output_tokens, 'dialect': dialect}, coalesce(input_tokens, output_tokens))
+            AS used,
+        max(total_tokens) AS total_tokens,
         max(cache_read_input_tokens) AS cache_read_input_tokens,
         max(cache_write_input_tokens) AS cache_write_input_tokens,
         max(cache_write_5m_input_tokens) AS cache_write_5m_input_tokens,
@@ -101,7 +104,7 @@ filled AS (
         calls.status_code,
         calls.error_type,
         calls.operation_name,
-        calls.dialect,
+        CASE WHEN calls.has_usage THEN calls.dialect ELSE others.used.dialect END AS dialect,
         coalesce(calls.provider_name, others.provider_name) AS provider_name,
         coalesce(calls.request_model, others.request_model) AS request_model,
         CASE WHEN names_more THEN others.answered.model ELSE calls.response_model END AS response_model,
@@ -135,9 +138,9 @@ filled AS (
         coalesce(calls.conversation_id, others.conversation_id) AS conversation_id,
         coalesce(calls.user_id, others.user_id) AS user_id,
         coalesce(calls.route, others.route) AS route,
-        calls.input_tokens,
-        calls.output_tokens,
-        calls.total_tokens,
+        CASE WHEN calls.has_usage THEN calls.input_tokens ELSE others.used.input END AS input_tokens,
+        CASE WHEN calls.has_usage THEN calls.output_tokens ELSE others.used.output END AS output_tokens,
+        coalesce(calls.total_tokens, others.total_tokens) AS total_tokens,
         calls.usage_unreadable,
         coalesce(calls.cache_read_input_tokens, others.cache_read_input_tokens) AS cache_read_tokens,
         coalesce(calls.cache_write_input_tokens, others.cache_write_input_tokens) AS cache_write_tokens,
@@ -149,7 +152,7 @@ filled AS (
         coalesce(calls.reasoning_output_tokens, others.reasoning_output_tokens) AS reasoning_tokens,
         coalesce(calls.audio_output_tokens, others.audio_output_tokens) AS audio_output_tokens,
         coalesce(calls.image_output_tokens, others.image_output_tokens) AS image_output_tokens,
-        coalesce(calls.images, others.images) AS images,
+        CASE WHEN calls.status_code <> 'ERROR' THEN coalesce(calls.images, others.images) END AS images,
         coalesce(calls.reported_cost_usd, others.reported_cost_usd) AS reported_cost_usd,
         coalesce(calls.workflow_name, others.workflow_name) AS workflow_name,
         coalesce(calls.tags, others.tags) AS tags
@@ -166,8 +169,7 @@ measured AS (
         coalesce(audio_tokens, 0) - coalesce(audio_cache_read_tokens, 0) AS audio_input_tokens,
         coalesce(audio_tokens, 0) - coalesce(audio_cache_read_tokens, 0) + coalesce(image_input_tokens, 0)
             AS other_input_tokens,
-        coalesce(reasoning_tokens, 0) + coalesce(audio_output_tokens, 0) + coalesce(image_output_tokens, 0)
-            AS other_output_tokens,
+        coalesce(audio_output_tokens, 0) + coalesce(image_output_tokens, 0) AS other_output_tokens,
         coalesce(provider_name, '') IN ('anthropic', 'aws.bedrock') AS bills_apart
     FROM filled
 ),
@@ -183,6 +185,29 @@ judged AS (
             cached_tokens > 0 AND bills_apart AND dialect IN ('mlflow', 'traceai', 'genai_older', 'vercel'), FALSE
         ) AS unclear
     FROM measured
+),
+-- xAI's and Gemini's own counts of the output leave out what was thought; most instrumentations add it.
+weighed AS (
+    SELECT
+        *,
+        coalesce(reasoning_tokens > 0 AND (
+            input_tokens + output_tokens + reasoning_tokens + CASE WHEN exclusive THEN cached_tokens ELSE 0 END
+                = total_tokens
+            OR (
+                provider_name IN ('x_ai', 'gcp.gemini', 'gcp.vertex_ai', 'gcp.gen_ai')
+                AND reasoning_tokens > output_tokens
+            )
+        ), FALSE) AS thinks_apart,
+        coalesce(provider_name = 'x_ai' AND reasoning_tokens > 0, FALSE) AND total_tokens IS NULL AS may_think_apart
+    FROM judged
+),
+told AS (
+    SELECT
+        * REPLACE (
+            CASE WHEN exclusive THEN input_tokens + cached_tokens ELSE input_tokens END AS input_tokens,
+            CASE WHEN thinks_apart THEN output_tokens + reasoning_tokens ELSE output_tokens END AS output_tokens
+        )
+    FROM weighed
 )
 SELECT
     trace_id,
@@ -215,9 +240,8 @@ SELECT
     conversation_id,
     user_id,
     route,
-    CASE WHEN exclusive THEN input_tokens + cached_tokens ELSE input_tokens END AS input_tokens,
-    CASE WHEN exclusive THEN input_tokens ELSE input_tokens - cached_tokens END - other_input_tokens
-        AS input_uncached_tokens,
+    input_tokens,
+    input_tokens - cached_tokens - other_input_tokens AS input_uncached_tokens,
     cache_read_tokens,
     cache_write_tokens,
     cache_write_5m_tokens,
@@ -226,7 +250,7 @@ SELECT
     audio_cache_read_tokens,
     image_input_tokens,
     output_tokens,
-    output_tokens - other_output_tokens AS output_text_tokens,
+    output_tokens - coalesce(reasoning_tokens, 0) - other_output_tokens AS output_text_tokens,
     reasoning_tokens,
     audio_output_tokens,
     image_output_tokens,
@@ -234,18 +258,17 @@ SELECT
     CASE
         WHEN usage_unreadable THEN 'inconsistent'
         WHEN input_tokens IS NULL AND output_tokens IS NULL THEN 'absent'
-        WHEN coalesce(input_tokens, 0) < other_input_tokens + CASE WHEN exclusive THEN 0 ELSE cached_tokens END
-            THEN 'inconsistent'
+        WHEN coalesce(input_tokens, 0) < other_input_tokens + cached_tokens THEN 'inconsistent'
         WHEN audio_input_tokens < 0 OR coalesce(cache_read_tokens, 0) < coalesce(audio_cache_read_tokens, 0)
             THEN 'inconsistent'
         WHEN coalesce(cache_write_tokens, 0) < coalesce(cache_write_5m_tokens, 0) + coalesce(cache_write_1h_tokens, 0)
             THEN 'inconsistent'
-        WHEN coalesce(output_tokens, 0) < other_output_tokens THEN 'inconsistent'
-        WHEN unclear AND NOT exclusive THEN 'ambiguous'
+        WHEN coalesce(output_tokens, 0) < coalesce(reasoning_tokens, 0) + other_output_tokens THEN 'inconsistent'
+        WHEN (unclear AND NOT exclusive) OR (may_think_apart AND NOT thinks_apart) THEN 'ambiguous'
         ELSE 'reported'
     END AS usage_status,
     reported_cost_usd,
     workflow_name,
     tags,
     is_root
-FROM judged;
+FROM told;

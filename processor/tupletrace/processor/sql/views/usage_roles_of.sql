@@ -1,10 +1,10 @@
 -- What each span among `members` that tells of tokens is: `leaf` (a call that counts), `duplicate` (the call is
--- counted by the span `duplicate_of`, perhaps of another trace), `rollup` (a sum over several calls, or an agent's).
+-- counted by the span `duplicate_of`, perhaps of another trace), `rollup` (a sum over several calls, or an agent's above some).
 -- Only in `tangled` traces can a call span be anything but a leaf.
 CREATE OR REPLACE MACRO usage_roles_of(members, tangled, lost_parents) AS TABLE
 WITH calls AS MATERIALIZED (
     SELECT
-        trace_id, span_id, parent_span_id, scope_name, start_unix_nano, fetches, has_usage, response_id, finish,
+        trace_id, span_id, parent_span_id, scope_name, start_unix_nano, fetches, runs, has_usage, response_id, finish,
         journal_seq
     FROM call_spans_of(members)
     WHERE trace_id IN (SELECT trace_id FROM query_table(tangled))
@@ -14,7 +14,7 @@ wrappers AS (
     SELECT trace_id, outer_id AS span_id
     FROM pairs
     GROUP BY trace_id, outer_id
-    HAVING bool_or(inner_has_usage) OR NOT bool_or(outer_has_usage)
+    HAVING bool_or(inner_has_usage) OR NOT bool_or(outer_has_usage) OR bool_or(outer_runs)
 ),
 dropped AS MATERIALIZED (
     SELECT trace_id, span_id FROM wrappers
@@ -91,10 +91,10 @@ single AS MATERIALIZED (
           SELECT 1 FROM fetched WHERE fetched.trace_id = calls.trace_id AND fetched.span_id = calls.span_id
       )
 ),
-spans_of_traces AS (
-    SELECT trace_id, count(*) AS spans
+lonely AS (
+    SELECT trace_id, count(*) = 1 AS alone, bool_or(parent_span_id IS NULL) AS has_root
     FROM query_table(members)
-    WHERE trace_id IN (SELECT trace_id FROM query_table(lost_parents))
+    WHERE trace_id IN (SELECT unnest([trace_id, framework_trace_id]) FROM query_table(lost_parents))
     GROUP BY trace_id
 ),
 orphans AS MATERIALIZED (
@@ -102,8 +102,14 @@ orphans AS MATERIALIZED (
         pairs.trace_id,
         pairs.span_id,
         pairs.start_unix_nano,
-        arg_max(framework_trace_id, (framework_start_unix_nano, framework_span_id)) AS counted_trace_id,
-        arg_max(framework_span_id, (framework_start_unix_nano, framework_span_id)) AS counted_id
+        -- The nearest around it; of those with its response the outermost, which counts for all of them.
+        max_by(
+            {'in_trace': framework_trace_id, 'is_span': framework_span_id},
+            CASE
+                WHEN same_response THEN (1, -framework_start_unix_nano, framework_span_id)
+                ELSE (0, framework_start_unix_nano, framework_span_id)
+            END
+        ) AS counted
     FROM query_table(lost_parents) AS pairs
     JOIN single AS client
         ON client.trace_id = pairs.trace_id
@@ -113,13 +119,22 @@ orphans AS MATERIALIZED (
         ON framework.trace_id = framework_trace_id
         AND framework.span_id = framework_span_id
         AND framework.start_unix_nano = framework_start_unix_nano
-    JOIN spans_of_traces AS alone ON alone.trace_id = pairs.trace_id AND alone.spans = 1
+    JOIN lonely AS client_trace ON client_trace.trace_id = pairs.trace_id
+    JOIN lonely AS framework_trace ON framework_trace.trace_id = framework_trace_id
+    -- A root that has yet to come may show that they are two.
+    WHERE client_trace.alone OR (same_response AND client_trace.has_root AND framework_trace.has_root)
     GROUP BY pairs.trace_id, pairs.span_id, pairs.start_unix_nano
 ),
 counted AS MATERIALIZED (
     SELECT trace_id, span_id, start_unix_nano, response_id
     FROM single
-    WHERE trace_id NOT IN (SELECT trace_id FROM orphans)
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM orphans
+        WHERE orphans.trace_id = single.trace_id
+          AND orphans.span_id = single.span_id
+          AND orphans.start_unix_nano = single.start_unix_nano
+    )
 ),
 near AS MATERIALIZED (
     SELECT trace_id, outer_id AS span_id, inner_id AS other_id, distance FROM pairs
@@ -160,15 +175,15 @@ UNION ALL
 SELECT trace_id, span_id, start_unix_nano, 'leaf', NULL, NULL
 FROM counted
 UNION ALL
-SELECT trace_id, span_id, start_unix_nano, 'duplicate', counted_id, counted_trace_id
+SELECT trace_id, span_id, start_unix_nano, 'duplicate', counted.is_span, counted.in_trace
 FROM orphans
 UNION ALL
 SELECT
     calls.trace_id,
     calls.span_id,
     calls.start_unix_nano,
-    CASE WHEN links.calls > 1 THEN 'rollup' ELSE 'duplicate' END,
-    CASE WHEN links.calls > 1 THEN NULL ELSE links.nearest_id END,
+    CASE WHEN links.calls > 1 OR calls.runs THEN 'rollup' ELSE 'duplicate' END,
+    CASE WHEN links.calls > 1 OR calls.runs THEN NULL ELSE links.nearest_id END,
     NULL
 FROM calls
 LEFT JOIN links ON links.trace_id = calls.trace_id AND links.span_id = calls.span_id
@@ -183,5 +198,5 @@ UNION ALL
 SELECT trace_id, span_id, start_unix_nano, 'rollup', NULL, NULL
 FROM query_table(members)
 WHERE coalesce(operation_name, '')
-    NOT IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'fetch_response')
+    NOT IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'fetch_response', 'invoke_agent')
   AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL);
