@@ -50,6 +50,7 @@ FLOW = [
     ["forward"],
     ["ask"],
     ["snapshot"],
+    ["transfer"],
     ["admin"],
     ["serve", "render", "doctor"],
     ["cohorts", "connection"],

@@ -6,8 +6,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Generator, Iterable
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -58,7 +58,7 @@ def save(source: Path | Processor, file: Path, progress: Progress) -> None:
             _fetch(source, making, progress)
         else:
             _copy(source, making, progress)
-        _keep(making, file)
+        keep(making, file)
     finally:
         database.remove(making)
 
@@ -71,6 +71,28 @@ def _copy(path: Path, target: Path, progress: Progress) -> None:
             take(store, journal_folder(path), target)
     except DatabaseInUse as error:
         _fetch(Processor.of(error), target, progress)
+
+
+@contextmanager
+def still(path: Path, scratch: Path, progress: Progress) -> Generator[Path]:
+    """Yield a DuckDB file that nobody changes: the database at ``path``, or ``scratch``, a snapshot of it.
+
+    Raises:
+        StoreError, JournalError, OSError: there is no such database, or it cannot be read.
+    """
+    ask.expect(path)
+    try:
+        with DatabaseLock(path):
+            with closing(Store(path)) as store:
+                follow(journal_folder(path), store, progress)
+            yield path
+    except DatabaseInUse as error:
+        database.remove(scratch)
+        try:
+            _fetch(Processor.of(error), scratch, progress)
+            yield scratch
+        finally:
+            database.remove(scratch)
 
 
 def _fetch(processor: Processor, target: Path, progress: Progress) -> None:
@@ -110,7 +132,7 @@ def take(store: Store, folder: Path, target: Path) -> None:
         )
 
 
-def _keep(temporary: Path, file: Path) -> None:
+def keep(temporary: Path, file: Path) -> None:
     """Give a file its name once all of it is on disk."""
     for place in (temporary, file.parent):
         descriptor = os.open(place, os.O_RDONLY)
@@ -141,9 +163,9 @@ def restore(path: Path, file: Path, progress: Progress, *, incomplete: bool = Fa
         )
     making = path.with_name(path.name + ".restoring")
     database.remove(making)
-    later = datetime.fromtimestamp(taken.unix_nano // 1_000_000_000, UTC)
-    if gone := _traces(file, [one for one in forgotten(folder) if one.time >= later]):
-        _without(file, making, gone)
+    taken_at = datetime.fromtimestamp(taken.unix_nano // 1_000_000_000, UTC)
+    if since := [one for one in forgotten(folder) if one.time >= taken_at]:
+        _without(file, making, since)
     else:
         shutil.copyfile(file, making)
         making.chmod(0o600)
@@ -156,7 +178,7 @@ def restore(path: Path, file: Path, progress: Progress, *, incomplete: bool = Fa
             )
         follow(folder, store, progress)
     kept = database.set_aside(path, "replaced") if path.exists() else None
-    _keep(making, path)
+    keep(making, path)
     return kept
 
 
@@ -167,13 +189,12 @@ def forget(file: Path, kind: str, value: str) -> int:
         StoreError: it is no snapshot; nothing is changed.
     """
     _read(file)
+    making = file.with_name(file.name + ".forgetting")
+    database.remove(making)
     named = Forgotten(datetime.now(UTC), kind, hashlib.sha256(value.encode()).hexdigest())
-    if gone := _traces(file, [named]):
-        making = file.with_name(file.name + ".forgetting")
-        database.remove(making)
-        _without(file, making, gone)
-        _keep(making, file)
-    return len(gone)
+    count = _without(file, making, [named])
+    keep(making, file)
+    return count
 
 
 def _read(file: Path) -> _Taken:
@@ -206,25 +227,44 @@ def _received(folder: Path, seq: int) -> int | None:
     return found.received_unix_nano if found and found.seq == seq else None
 
 
-def _traces(file: Path, named: Iterable[Forgotten]) -> list[str]:
-    """Return the ids of the traces that have been forgotten."""
-    found: set[str] = set()
-    with duckdb.connect(str(file), read_only=True) as asked:
-        for kind, column in KINDS.items():
-            hashes = [one.sha256 for one in named if one.kind == kind]
-            asking = f"SELECT DISTINCT trace_id FROM spans WHERE list_contains(?, sha256({column}))"
-            found |= {trace for (trace,) in asked.execute(asking, [hashes]).fetchall()}
-    return sorted(found)
-
-
-def _without(file: Path, target: Path, gone: list[str]) -> None:
-    """Copy a database without some traces: what is deleted in place stays in the file for a while."""
+def _without(file: Path, target: Path, named: Iterable[Forgotten]) -> int:
+    """Copy a database without what is forgotten, since what is deleted stays in a file; return the traces."""
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH {quoted(file)} AS whole (READ_ONLY)")
         connection.execute(f"ATTACH {quoted(target)} AS kept (STORAGE_VERSION 'v1.5.0')")
         connection.execute("COPY FROM DATABASE whole TO kept (SCHEMA)")
-        connection.execute("CREATE TABLE gone AS SELECT unnest(?) AS trace_id", [gone])
-        for table, traces in connection.execute(statement("statements/tables_of_traces")).fetchall():
-            left = "WHERE trace_id IS NULL OR trace_id NOT IN (FROM gone)" if traces else ""
-            connection.execute(f"INSERT INTO kept.{table} FROM whole.{table} {left}")
+        count = find_gone(connection, "whole.spans", named)
+        for table, columns in connection.execute(statement("statements/tables_of_whole")).fetchall():
+            connection.execute(f"INSERT INTO kept.{table} FROM whole.{table} WHERE {staying(columns)}")
     target.chmod(0o600)
+    return count
+
+
+def find_gone(
+    connection: duckdb.DuckDBPyConnection, spans: str, named: Iterable[Forgotten], *, earlier: bool = False
+) -> int:
+    """Make the tables ``gone`` (traces) and ``named`` of what was forgotten; return how many traces.
+
+    ``earlier``: only of spans that began before that.
+    """
+    connection.execute("CREATE TABLE named (kind VARCHAR, sha256 VARCHAR, unix_nano BIGINT)")
+    for one in named:
+        moment = int(one.time.timestamp()) * 1_000_000_000
+        connection.execute("INSERT INTO named VALUES (?, ?, ?)", [one.kind, one.sha256, moment])
+    of_kinds = " UNION ".join(
+        f"SELECT trace_id FROM {spans} AS spans JOIN named "
+        f"ON named.kind = '{kind}' AND named.sha256 = sha256(spans.{column})"
+        + (" AND spans.start_unix_nano < named.unix_nano" if earlier else "")
+        for kind, column in KINDS.items()
+    )
+    connection.execute(f"CREATE TABLE gone AS {of_kinds}")
+    return connection.execute("SELECT count(*) FROM gone").fetchall()[0][0]
+
+
+def staying(columns: Iterable[str]) -> str:
+    """Return the condition that a row of a table with these columns is not of what is gone."""
+    gone = ["trace_id IN (FROM gone)"] if "trace_id" in columns else []
+    for kind, column in KINDS.items():
+        if column in columns:
+            gone.append(f"sha256({column}) IN (SELECT sha256 FROM named WHERE kind = '{kind}')")
+    return f"({' OR '.join(gone) or 'FALSE'}) IS NOT TRUE"

@@ -22,6 +22,7 @@ from tupletrace.processor.cli import (
     sql,
     tokens,
     trace,
+    transfer,
 )
 from tupletrace.processor.cli.options import UsageError
 
@@ -38,6 +39,7 @@ _COMMANDS: Final = (
     rebuild,
     forget,
     snapshot,
+    transfer,
     doctor,
     demo,
 )

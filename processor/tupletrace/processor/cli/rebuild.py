@@ -65,11 +65,13 @@ def alone(asked: argparse.Namespace, doing: str) -> Generator[Callable[[int, int
 @contextmanager
 def shown(asked: argparse.Namespace, doing: str) -> Generator[Callable[[int, int], None]]:
     """Show how far it is with what is done to the database."""
+    from duckdb import Error
     from rich.console import Console
     from rich.progress import Progress
 
-    from tupletrace.processor.database import StoreError
+    from tupletrace.processor.database import StoreError, first_line
     from tupletrace.processor.journal_file import JournalError
+    from tupletrace.processor.query import SqlFailed
 
     try:
         with Progress(console=Console(file=sys.stderr)) as bar:
@@ -77,5 +79,7 @@ def shown(asked: argparse.Namespace, doing: str) -> Generator[Callable[[int, int
             yield lambda done, total: bar.update(task, completed=done, total=total)
     except (StoreError, JournalError) as error:
         raise UsageError(str(error)) from None
+    except (Error, SqlFailed) as error:
+        raise UsageError(first_line(error)) from None
     except OSError as error:
         raise UsageError(str(error) if error.filename else f"{asked.db}: {error}") from None

@@ -1,0 +1,2 @@
+-- Every span, by the day (UTC) on which it began.
+SELECT * FROM spans
