@@ -91,6 +91,35 @@ def test_a_run_that_fails_while_it_is_waited_for_is_an_error(provider: Any, prog
     assert "secret" not in str(facts())
 
 
+def test_a_run_that_the_program_polls_tells_its_tokens_once(provider: Any, program: Any, spans: Any) -> None:
+    run = {"id": f"run_{program.asynchronous}"}
+    for answer in (CREATED, CREATED | {"status": "in_progress"}, FINISHED, FINISHED):
+        provider.answers_json(answer | run)
+
+    program.call(f"{RUNS}.create", **NEW)
+    for _ in range(3):
+        program.call(f"{RUNS}.retrieve", run_id=run["id"], thread_id="thread_1")
+
+    create, first, done, again = (dict(span.attributes) for span in spans.get_finished_spans())
+    assert create["gen_ai.operation.name"] == "invoke_agent"
+    assert done == {
+        "gen_ai.operation.name": "fetch_response",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.agent.id": "asst_1",
+        "gen_ai.conversation.id": "thread_1",
+        "gen_ai.response.id": run["id"],
+        "gen_ai.response.model": "gpt-4.1-2025-04-14",
+        "gen_ai.response.status": "completed",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "server.address": "api.openai.com",
+        "server.port": 443,
+        "tupletrace.usage.input_tokens": 9,
+        "tupletrace.usage.output_tokens": 4,
+        "tupletrace.usage.cache_read.input_tokens": 2,
+    }
+    assert not any(".usage." in name for span in (create, first, again) for name in span)
+
+
 def events(provider: Any) -> None:
     said = "".join(
         f"event: thread.run.{run['status']}\ndata: {json.dumps(run)}\n\n" for run in (CREATED, FINISHED)

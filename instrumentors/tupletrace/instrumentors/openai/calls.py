@@ -8,7 +8,7 @@ from typing import Any, Final
 from openai._exceptions import APIStatusError
 from openai._models import BaseModel
 from openai._streaming import AsyncStream, Stream
-from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.context import Context, attach, detach, get_current, get_value
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import (
     CLIENT_EMBEDDING_CONTEXT_KEY,
@@ -90,6 +90,19 @@ def paginated(telemetry: TelemetryHandler, endpoint: Endpoint) -> Wrapper:
         return paginator
 
     return wrapper
+
+
+def outermost(wrapper: Wrapper) -> Wrapper:
+    """Return a wrapper that leaves alone what another call of ours makes: a run that is waited for polls."""
+
+    def watched(
+        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if get_value(CLIENT_INFERENCE_CONTEXT_KEY) is not None:
+            return wrapped(*args, **kwargs)
+        return wrapper(wrapped, instance, args, kwargs)
+
+    return watched
 
 
 async def _awaited(call: "Call", coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -47,6 +47,7 @@ from tupletrace.instrumentors.openai.stored import (
     RunEvents,
     describe_fetch,
     describe_fetched,
+    describe_fetched_run,
     describe_found,
     describe_run,
     describe_run_request,
@@ -153,5 +154,15 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
         deprecated=True,
     ),
 }
+ENDPOINTS["fetched runs"] = Endpoint(
+    "fetch_response",
+    describe_nothing,
+    describe_fetched_run,
+    error=run_error,
+    begin=start_fetch,
+    positional="run_id",
+    prompted=False,
+    deprecated=True,
+)
 ENDPOINTS["runs going on"] = replace(ENDPOINTS["runs"], positional="run_id")
 ENDPOINTS["streamed runs"] = ENDPOINTS["runs"]

@@ -20,7 +20,7 @@ _ECHOED: Final = (
 )
 _REMEMBERED: Final = 1024
 _told: Final[dict[str, None]] = {}
-"""Ids of responses made in the background, of which the tokens have been told."""
+"""Ids of responses made in the background, and of runs, whose tokens have been told."""
 _CODE: Final = re.compile(r"[\w.:/-]{1,64}")
 _ENDS: Final = {
     "max_output_tokens": "length",
@@ -52,7 +52,7 @@ def describe_response(invocation: InferenceInvocation, response: Any) -> None:
     said = known(response)
     _describe(invocation, said)
     if said.get("background") is True and said.get("usage") is not None:
-        tells_first(said)
+        tells_first(text(said.get("id")))
     output = items(said.get("output"))
     reason = response_finish_reason(said, output)
     invocation.finish_reasons = [reason] if reason else None
@@ -137,10 +137,9 @@ def response_finish_reason(said: Mapping[str, Any], output: Sequence[Any]) -> st
     return None if status in ("queued", "in_progress") else finish_reason(status)
 
 
-def tells_first(said: Mapping[str, Any]) -> bool:
-    """Say whether nobody in this process has told the tokens of a response made in the background."""
-    identity = text(said.get("id"))
-    if said.get("background") is not True or identity is None or identity in _told:
+def tells_first(identity: str | None) -> bool:
+    """Say whether nobody in this process has told the tokens of what outlives the call that made it."""
+    if identity is None or identity in _told:
         return False
     if len(_told) >= _REMEMBERED:
         _told.pop(next(iter(_told)), None)

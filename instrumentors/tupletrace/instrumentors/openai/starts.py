@@ -61,10 +61,10 @@ def start_fetch(
     operation: str,
     context: Context | None = None,
 ) -> FetchResponseInvocation:
-    """Start fetching a response that was made by another call, whose tokens it is not to count again."""
+    """Start fetching a response or a run that was made by another call."""
     return telemetry.fetch_response(
         server.provider,
-        response_id=text(params.get("response_id")) or "",
+        response_id=text(params.get("response_id")) or text(params.get("run_id")) or "",
         server_address=server.address,
         server_port=server.port,
         context=context,

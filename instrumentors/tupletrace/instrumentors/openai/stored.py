@@ -1,5 +1,6 @@
 """What lives with the provider: fetched responses, vector stores, runs of assistants."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry.util.genai.invocation import (
@@ -46,8 +47,8 @@ def describe_fetched(invocation: FetchResponseInvocation, response: Any) -> None
         invocation.attributes[names.OPENAI_RESPONSE_SERVICE_TIER] = tier
     if (conversation := text(field(said.get("conversation"), "id"))) is not None:
         invocation.attributes[names.CONVERSATION_ID] = conversation
-    if (usage := said.get("usage")) is not None and tells_first(said):
-        invocation.attributes.update(fetched_usage(usage))
+    if said.get("background") is True:
+        _tell_usage(invocation, said)
     if invocation.should_capture_content and output:
         invocation.output_messages = output_messages(output, reason)
 
@@ -88,11 +89,22 @@ def describe_run(invocation: InferenceInvocation, run: Any) -> None:
     invocation.response_id = text(said.get("id"))
     invocation.response_model_name = text(said.get("model"))
     _name_run(invocation, said.get("assistant_id"), said.get("thread_id"))
-    set_usage(invocation, said.get("usage"))
-    status = text(said.get("status"))
-    if status not in (None, "queued", "in_progress", "cancelling"):
-        reason = _RUN_STATES.get(status) or finish_reason(status)
-        invocation.finish_reasons = [reason] if reason else None
+    if (usage := said.get("usage")) is not None:
+        set_usage(invocation, usage)
+        tells_first(invocation.response_id)
+    invocation.finish_reasons = _run_finish_reasons(said)
+
+
+def describe_fetched_run(invocation: FetchResponseInvocation, run: Any) -> None:
+    """Set model, state and finish reasons of a run that a program polls; and its tokens, the first time."""
+    said = known(run)
+    invocation.response_model_name = text(said.get("model"))
+    invocation.response_status = text(said.get("status"))
+    invocation.finish_reasons = _run_finish_reasons(said)
+    for name, attribute in (("assistant_id", names.AGENT_ID), ("thread_id", names.CONVERSATION_ID)):
+        if (value := text(said.get(name))) is not None:
+            invocation.attributes[attribute] = value
+    _tell_usage(invocation, said)
 
 
 def run_error(run: Any) -> str | None:
@@ -117,6 +129,19 @@ class RunEvents:
     def answer(self) -> Any:
         """Return the run as it was last told of."""
         return self._run
+
+
+def _tell_usage(invocation: FetchResponseInvocation, said: Mapping[str, Any]) -> None:
+    if (usage := said.get("usage")) is not None and tells_first(text(said.get("id"))):
+        invocation.attributes.update(fetched_usage(usage))
+
+
+def _run_finish_reasons(said: Mapping[str, Any]) -> list[str] | None:
+    status = text(said.get("status"))
+    if status in (None, "queued", "in_progress", "cancelling"):
+        return None
+    reason = _RUN_STATES.get(status) or finish_reason(status)
+    return [reason] if reason else None
 
 
 def _name_run(invocation: InferenceInvocation, assistant: Any, thread: Any) -> None:
