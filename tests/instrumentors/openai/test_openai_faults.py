@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 import tupletrace.instrumentors.openai as package
 from tupletrace.instrumentors.openai import OpenAIInstrumentor, batches
+from tupletrace.instrumentors.openai import response as openai_response
 
 OURS = str(Path(package.__file__).parents[1])
 MESSAGES = [
@@ -66,11 +67,19 @@ KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "parsed",
         lambda p: p.call("chat.completions.parse", model="m", messages=MESSAGES, response_format=Answer),
     ),
+    "chat, parsed in vain": (
+        "completion",
+        lambda p: p.call("chat.completions.parse", model="m", messages=MESSAGES, response_format=Answer),
+    ),
     "chat, refused": ("refused", lambda p: p.call("chat.completions.create", **CHAT)),
     "responses": ("response", lambda p: p.call("responses.create", **RESPONSE)),
     "responses, streamed": ("response_events", lambda p: p.read("responses.create", **RESPONSE, stream=True)),
     "responses, helper": ("response_events", lambda p: p.read_helper("responses.stream", **RESPONSE)),
     "responses, fetched": ("response", lambda p: p.call("responses.retrieve", response_id="resp_1")),
+    "responses, made in the background": (
+        "background",
+        lambda p: p.call("responses.retrieve", response_id="resp_1"),
+    ),
     "completions": ("text_completion", lambda p: p.call("completions.create", model="m", prompt="Capital?")),
     "embeddings": ("embeddings", lambda p: p.call("embeddings.create", model="m", input="Capital?")),
     "images": ("images", lambda p: p.call("images.generate", model="m", prompt="Paris")),
@@ -78,6 +87,10 @@ KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "moderations": ("moderation", lambda p: p.call("moderations.create", input="Paris")),
     "search": ("found", lambda p: p.call("vector_stores.search", vector_store_id="vs_1", query="q")),
     "runs": ("run", lambda p: p.call("beta.threads.runs.create_and_poll", thread_id="t", assistant_id="a")),
+    "runs, fetched": (
+        "run",
+        lambda p: p.call("beta.threads.runs.retrieve", run_id="r", thread_id="t"),
+    ),
     "batches": ("batch", lambda p: p.call("files.content", file_id="file_1").text),
 }
 ASYNC_TOO = ("chat", "chat, streamed", "chat, streamed raw", "chat, helper", "search", "runs", "batches")
@@ -94,6 +107,7 @@ def answers(completion: Any, chat_chunks: Any, response: Any, response_events: A
         "parsed": completion | {"choices": [choice | {"message": message}]},
         "response": response,
         "response_events": response_events,
+        "background": response | {"background": True},
         "text_completion": completion | {"choices": [{"index": 0, "text": "a", "finish_reason": "stop"}]},
         "embeddings": {"object": "list", "model": "m", "data": [{"embedding": [0.1], "index": 0}]},
         "images": {"created": 1, "data": [{"b64_json": "AAAA"}], "usage": {"input_tokens": 1}},
@@ -119,6 +133,7 @@ EXEMPT = (
     "Patches.wrap",
     "synchronous.",
     "asynchronous.",
+    "outermost.",
     "paginated.",
     "warning_first.",
     "_awaited",
@@ -169,6 +184,7 @@ def outcome(provider: Any, program: Any, kind: str, answers: dict[str, Any], fau
     name, do = KINDS[kind]
     answer(provider, name, answers)
     batches._told.clear()
+    openai_response._told.clear()
     sys.settrace(fault)
     try:
         return shown(do(program))
