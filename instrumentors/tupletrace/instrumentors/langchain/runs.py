@@ -79,7 +79,7 @@ class Run:
     """Whether what runs in it runs side by side."""
     run_id: UUID | None = None
     fed: dict[str, tuple[int, Source]] = field(default_factory=dict[str, tuple[int, Source]])
-    """Sources that what has ended in this run leaves to what follows, and the place of the node that found each."""
+    """Sources that what has ended here leaves to what follows, and the place of the node that found each."""
 
     @property
     def owner(self) -> "Run | None":
