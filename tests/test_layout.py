@@ -29,7 +29,7 @@ SERVER = {
 """What only the processor may need, by import name."""
 FLOW = [
     ["failpoint", "refusal", "metrics", "tokens", "tls", "logs"],
-    ["wire", "attributes", "decode", "limits", "records", "otlp_json"],
+    ["wire", "attributes", "decode", "limits", "records", "otlp_json", "evaluations"],
     ["journal_file"],
     ["journal"],
     ["admission", "receive"],
@@ -45,7 +45,7 @@ FLOW = [
     ["dropping"],
     ["rebuild", "retention"],
     ["forget"],
-    ["listen", "lock", "query", "guard", "body", "sql_endpoint", "grpc_server", "http_server"],
+    ["listen", "lock", "query", "guard", "body", "evaluation_endpoint", "sql_endpoint", "grpc_server", "http_server"],
     ["flight_messages", "flight_catalog", "flight_server"],
     ["forward"],
     ["ask"],

@@ -198,7 +198,7 @@ def test_quality_is_measured_for_each_tuple(history: History) -> None:
 def test_a_regression_says_by_what_it_is_worse(history: History) -> None:
     (row,) = history.ask("FROM regressions()")
 
-    assert row["worse"] == "errors, cost, evaluations"
+    assert row["worse"] == "errors, cost, evaluations, judge"
     assert (row["error_rate"], row["before_error_rate"]) == (pytest.approx(1 / 3), 0)
     assert row["first_seen"] == at(DEPLOYED)
 
@@ -226,7 +226,8 @@ def test_loops_and_dead_ends_of_trajectories_are_counted(history: History) -> No
     assert len(rows) == 10
     assert {tuple(row["trajectory"]) for row in rows} == {("search", "search", "search")}
     assert {row["repeats"] for row in rows} == {2}
-    assert {row["dead_end"] for row in rows} == {False}
+    assert {row["longest_run"] for row in rows} == {3}
+    assert {row["dead_end"] for row in rows} == {None}
 
 
 def test_errors_are_grouped_with_their_rate_and_an_example(history: History) -> None:
@@ -424,7 +425,8 @@ def test_the_shell_answers_statements_and_completes_names(command: Any) -> None:
 @pytest.mark.parametrize("example", re.findall(r"```sql\n(.+?)```", PAGE, re.DOTALL))
 def test_every_example_of_the_page_is_answered(history: History, example: str) -> None:
     rows = history.ask(example)
-    assert rows or "coverage_gaps" in example or "unfinished_traces" in example
+    nothing = ("coverage_gaps", "unfinished_traces", "budget_status")
+    assert rows or any(name in example for name in nothing)
 
 
 def test_the_page_tells_of_every_view_and_question(history: History) -> None:
@@ -432,5 +434,6 @@ def test_the_page_tells_of_every_view_and_question(history: History) -> None:
         row["name"] for row in history.ask("SELECT view_name AS name FROM duckdb_views() WHERE NOT internal")
     }
     questions = set(statement_names("questions"))
-    inner = {name for name in views if name.startswith("live_") or name.endswith("_of")} | {"serving_trace"}
+    inner = {name for name in views | questions if name.startswith("live_") or name.endswith("_of")}
+    inner |= {"serving_trace"}
     assert {name for name in (views | questions) - inner if name not in PAGE} == set()

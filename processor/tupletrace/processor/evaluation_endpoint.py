@@ -1,7 +1,5 @@
 """``POST /v1/evaluations``: evaluations as JSON, acknowledged once they are in the journal."""
 
-from typing import Final
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -9,8 +7,6 @@ from tupletrace.processor import body, evaluations, guard, wire
 from tupletrace.processor.admission import Held
 from tupletrace.processor.receive import Receiver
 from tupletrace.processor.refusal import Refused, TooLarge, TooSlow, Unsupported
-
-PATH: Final = "/v1/evaluations"
 
 
 async def evaluate(receiver: Receiver, request: Request) -> Response:

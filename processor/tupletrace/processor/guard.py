@@ -21,6 +21,7 @@ JSON: Final = "application/json"
 OPEN: Final = {"/healthz", "/readyz"}
 """Asked by what starts and watches processes, which knows no tokens; they tell nothing else."""
 OTLP: Final = {f"/v1/{signal}": signal for signal in wire.REQUESTS}
+EVALUATIONS: Final = "/v1/evaluations"
 ADMIN: Final = "/admin/"
 
 
@@ -90,7 +91,7 @@ class Gatekeeper:
 
 
 def _needed(path: str) -> str:
-    if path in OTLP:
+    if path in {*OTLP, EVALUATIONS}:
         return tokens.INGEST
     return tokens.ADMIN if path.startswith(ADMIN) else tokens.READ
 

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tupletrace.processor import body, guard, listen, metrics
+from tupletrace.processor.evaluation_endpoint import evaluate
 from tupletrace.processor.guard import Callers
 from tupletrace.processor.receive import Receiver
 from tupletrace.processor.refusal import Refused, TooLarge, TooSlow, Unavailable, Unsupported
@@ -127,6 +128,9 @@ def _application(
     async def export(request: Request) -> Response:
         return await _export(receiver, request)
 
+    async def evaluations(request: Request) -> Response:
+        return await evaluate(receiver, request)
+
     async def health(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -142,6 +146,7 @@ def _application(
     application = Starlette(
         routes=[
             *(Route(path, export, methods=["POST"]) for path in guard.OTLP),
+            Route(guard.EVALUATIONS, evaluations, methods=["POST"]),
             Route("/sql", SqlEndpoint(answer, receiver.admission), methods=["POST"]),
             Route("/healthz", health),
             Route("/readyz", readiness),

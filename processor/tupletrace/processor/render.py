@@ -86,6 +86,11 @@ def tree(
     console.print(top)
 
 
+def text(said: str) -> None:
+    """Print lines as they are, without what would move the cursor."""
+    _console().print(Text(said.translate(_CONTROLS)), highlight=False)
+
+
 def _console() -> Console:
     console = Console()
     # A pipe has no width: nothing is cut there.

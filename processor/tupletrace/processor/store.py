@@ -76,7 +76,7 @@ class Store:
         ((seq,),) = self._rows("SELECT indexed_seq()")
         return int(seq)
 
-    def insert(self, batch: pa.Table, journal_seq: int, told: pa.Table | None = None) -> None:
+    def insert(self, batch: pa.Table, journal_seq: int, told: pa.Table = telling.NONE) -> None:
         """Store normalised spans and the journal position they reach, in one transaction.
 
         ``batch`` is in the order of its ``journal_seq``, which is above that of every batch before; ``told``

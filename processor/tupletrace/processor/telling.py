@@ -17,7 +17,7 @@ from tupletrace.processor.normalise import told
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
 
-_NONE: Final = pa.table(
+NONE: Final = pa.table(
     {
         "trace_id": pa.array([], pa.string()),
         "span_id": pa.array([], pa.string()),
@@ -64,10 +64,8 @@ def decoded(bodies: list[bytes]) -> pa.Table:
     return table.filter(pc.is_in(table["name"], TELLING))
 
 
-def apart(records: pa.Table | None) -> tuple[pa.Table, pa.Table]:
+def apart(records: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the records that tell what is in a span, and those that say how one was judged."""
-    if records is None:
-        return _NONE, _NONE
     judging = pc.equal(records["name"], EVALUATION)
     return records.filter(pc.invert(judging)), records.filter(judging)
 

@@ -1,19 +1,36 @@
-"""``tupletrace costs``: the views ``costs_by_*``."""
+"""``tupletrace costs``: the views ``costs_by_*``, over any window, and what the month will cost."""
 
 import argparse
 from importlib.resources import files
 from typing import Final
 
-from tupletrace.processor.cli.options import Commands, add_source, show
+from tupletrace.processor.cli.options import Commands, add_source, add_window, show
 
 _PREFIX: Final = "costs_by_"
+_ASKED: Final = "within(start_time, $since, $until)"
+_WINDOW: Final = f"""
+    traces AS (SELECT * FROM main.traces WHERE {_ASKED} AND ($route IS NULL OR route = $route)),
+    llm_calls AS (
+        SELECT * FROM main.llm_calls
+        WHERE {_ASKED} AND ($route IS NULL OR trace_id IN (SELECT trace_id FROM traces))
+    )
+"""
+"""In the place of the views of these names: what is made of them is of the window alone."""
+_BETWEEN: Final = ("trace_costs", "route_costs")
+"""Views that stand between those and the groupings."""
+_MACRO: Final = "since := $since, until := $until, of_route := $route"
 
 
 def add(commands: Commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser("costs", help="USD spent")
+    parser = commands.add_parser("costs", help="USD spent, its trend, and what the month will cost")
+    what = parser.add_mutually_exclusive_group()
     said = "what to group by (default: route)"
-    parser.add_argument("--by", choices=_groupings(), default="route", help=said)
+    what.add_argument("--by", choices=_groupings(), default="route", help=said)
+    what.add_argument("--trend", action="store_true", help="USD per trace of each route, and its slope")
+    said = "of the month in which --until is, by route and in all"
+    what.add_argument("--forecast", action="store_true", help=said)
+    add_window(parser)
     add_source(parser)
     parser.set_defaults(run=_run)
 
@@ -25,4 +42,21 @@ def _groupings() -> list[str]:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    return show(asked, f"FROM {_PREFIX}{asked.by}")
+    window = {"since": asked.since, "until": asked.until, "route": asked.route}
+    if asked.forecast:
+        del window["since"]
+        return show(asked, "FROM cost_forecast(moment := $until, of_route := $route)", window)
+    if asked.trend:
+        return show(asked, f"FROM cost_trend({_MACRO})", window)
+    view = f"{_PREFIX}{asked.by}"
+    if not any(window.values()):
+        return show(asked, f"FROM {view}")
+    between = ", ".join(f"{name} AS ({_query(name)})" for name in _BETWEEN)
+    return show(asked, f"WITH {_WINDOW}, {between} FROM ({_query(view)})", window)
+
+
+def _query(view: str) -> str:
+    """Return what a view selects."""
+    from tupletrace.processor.database import statement
+
+    return statement(f"views/{view}").partition(" AS\n")[2].rstrip().removesuffix(";")

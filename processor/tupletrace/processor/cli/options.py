@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -50,9 +51,18 @@ def path(text: str) -> Path:
 
 def add_window(parser: argparse.ArgumentParser) -> None:
     """Let ``--since``, ``--until`` and ``--route`` say which traces."""
-    parser.add_argument("--since", "--from", metavar="TIME", help="for instance 2026-03-01 (default: ever)")
-    parser.add_argument("--until", "--to", metavar="TIME", help="before this time (default: now)")
+    said = "for instance 2026-03-01, or 7d or 12h ago (default: ever)"
+    parser.add_argument("--since", "--from", type=_moment, metavar="TIME", help=said)
+    said = "before this time (default: now)"
+    parser.add_argument("--until", "--to", type=_moment, metavar="TIME", help=said)
     parser.add_argument("--route", help="only this route")
+
+
+def _moment(text: str) -> str:
+    units = {"d": "days", "h": "hours"}
+    if text[-1:] in units and text[:-1].isdigit():
+        return (datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})).isoformat()
+    return text
 
 
 @contextmanager

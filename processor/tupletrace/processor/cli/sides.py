@@ -1,58 +1,77 @@
-"""``tupletrace diff | compare | drift``: two tuples, or two sets of traces, side by side."""
+"""``tupletrace compare | drift``: two sets of traces side by side."""
 
 import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from tupletrace.processor.cli.options import Commands, UsageError, add_source, answering, show, show_table
+from tupletrace.processor.cli.options import (
+    Commands,
+    UsageError,
+    add_source,
+    add_window,
+    answering,
+    show_table,
+)
+
+if TYPE_CHECKING:
+    from tupletrace.processor.cohorts import Sides
 
 _COHORTS = "a tuple's id, a window FROM..TO, or a condition on the columns of trace_measures()"
+_SQL = "a column of trace_measures(), trace_attribute(trace_id, 'KEY'), or other SQL over them"
 
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    parser = commands.add_parser("diff", help="what two tuples, or a route at two times, differ in, by layer")
-    parser.add_argument("before", metavar="A", help="a tuple's id, or with --route a time")
-    parser.add_argument("after", metavar="B")
-    parser.add_argument("--route", help="compare what served this route at the times A and B")
+    comparing = commands.add_parser(
+        "compare", help="is B worse than A: errors, latency, tokens, cost, evaluations, tested"
+    )
+    _add_sides(comparing)
+    comparing.add_argument("--by", metavar="SQL", help=f"each value of it apart: {_SQL}")
+    comparing.set_defaults(run=_compare)
+
+    drifting = commands.add_parser(
+        "drift", help="what has moved from A to B: PSI, KL, Jensen-Shannon, KS, by layer version too"
+    )
+    _add_sides(drifting)
+    said = f"only this, numbers or texts; again for more: {_SQL}"
+    drifting.add_argument("--column", metavar="SQL", action="append", help=said)
+    said = "each version of a layer apart (model, prompt, retriever, tools, evaluator), or each value of SQL"
+    drifting.add_argument("--by", metavar="SQL", help=said)
+    drifting.set_defaults(run=_drift)
+
+
+def _add_sides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="A", help=_COHORTS)
+    parser.add_argument("b", metavar="B")
+    said = "of either, or nothing is said (default: as `tupletrace settings` has it)"
+    parser.add_argument("--min-traces", type=int, metavar="COUNT", help=said)
+    add_window(parser)
     add_source(parser)
-    parser.set_defaults(run=_diff)
-
-    for name, said, run in (
-        ("compare", "is B worse than A: errors, latency, tokens, cost, evaluations, tested", _compare),
-        ("drift", "what has moved from A to B: PSI, KL, Jensen-Shannon, KS, by layer version too", _drift),
-    ):
-        parser = commands.add_parser(name, help=said)
-        parser.add_argument("a", metavar="A", help=_COHORTS)
-        parser.add_argument("b", metavar="B")
-        parser.add_argument("--route", help="only traces of this route")
-        parser.add_argument("--min-traces", type=int, default=20, help="of either, or nothing is said (20)")
-        add_source(parser)
-        parser.set_defaults(run=run)
-
-
-def _diff(asked: argparse.Namespace) -> int:
-    sides = [asked.before, asked.after]
-    if asked.route is None:
-        return show(asked, "FROM tuple_diff($1, $2)", sides)
-    return show(asked, "FROM what_changed($1, $2, $3)", [asked.route, *sides])
 
 
 def _compare(asked: argparse.Namespace) -> int:
     from tupletrace.processor import compare
 
-    return show_table(asked, compare.compare(*_measured(asked), asked.min_traces))
+    sides, limits = _measured(asked, compare.COLUMNS)
+    return show_table(asked, compare.compare(sides, limits, by_cohort=asked.by is not None))
 
 
 def _drift(asked: argparse.Namespace) -> int:
     from tupletrace.processor import drift
 
-    return show_table(asked, drift.drift(*_measured(asked), asked.min_traces))
+    columns = {sql: f"({sql})" for sql in asked.column} if asked.column else drift.COLUMNS
+    sides, limits = _measured(asked, columns)
+    return show_table(asked, drift.drift(sides, list(columns), limits, by_version=asked.by is not None))
 
 
-def _measured(asked: argparse.Namespace):
+def _measured(asked: argparse.Namespace, columns: Mapping[str, str]) -> "tuple[Sides, dict[str, float]]":
     from tupletrace.processor import cohorts
 
+    window = [asked.since, asked.until, asked.route]
     try:
         with answering(asked) as ask:
-            return cohorts.measured(ask, asked.a, asked.b, asked.route)
+            sides = cohorts.measured(ask, asked.a, asked.b, window, columns, asked.by)
+            limits = cohorts.thresholds(ask)
     except cohorts.CohortError as error:
         raise UsageError(str(error)) from None
+    return sides, limits if asked.min_traces is None else limits | {"min_traces": asked.min_traces}

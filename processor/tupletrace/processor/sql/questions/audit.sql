@@ -1,7 +1,8 @@
 -- Every tuple that served a route from one time until before another: one row a layer member, with the tuple's
--- share (0..1) of the route's traces, when it served first and last, and the prompt's texts where they are kept.
+-- share (0..1) of the route's traces, when it served first and last, and the texts where they are kept (ten at most, by
+-- first use, `served_texts` with their times): a label that was used for two texts has both.
 CREATE OR REPLACE MACRO audit(since, until, of_route := NULL) AS TABLE
-WITH served AS (
+WITH served AS MATERIALIZED (
     SELECT trace_id, route, tuple_id, start_time, covered
     FROM traces
     WHERE tuple_id IS NOT NULL
@@ -33,19 +34,19 @@ members AS (
     JOIN trace_layers AS layers ON layers.trace_id = served.trace_id
     GROUP BY served.route, served.tuple_id, layers.layer, layers.name, layers.version, layers.provenance
 ),
--- A label that was used for another text has several here.
 texts AS (
     SELECT
-        served.route,
-        served.tuple_id,
-        spans.prompt_name AS name,
-        spans.prompt_version AS version,
-        list(DISTINCT coalesce(spans.prompt_template, spans.system_instructions)) AS texts
-    FROM served
-    JOIN spans ON spans.trace_id = served.trace_id
-    WHERE spans.prompt_version IS NOT NULL
-      AND coalesce(spans.prompt_template, spans.system_instructions) IS NOT NULL
-    GROUP BY served.route, served.tuple_id, spans.prompt_name, spans.prompt_version
+        route,
+        tuple_id,
+        layer,
+        name,
+        version,
+        list(
+            {'text': text, 'traces': traces, 'first_seen': first_seen, 'last_seen': last_seen} ORDER BY first_seen, text
+        )[:10] AS served_texts,
+        count(*) AS distinct_texts
+    FROM layer_texts_of('served')
+    GROUP BY route, tuple_id, layer, name, version
 )
 SELECT
     shares.route,
@@ -59,13 +60,16 @@ SELECT
     members.version,
     members.provenance,
     members.reason,
-    CASE WHEN members.layer = 'prompt' THEN texts.texts END AS texts,
+    [one.text for one in texts.served_texts] AS texts,
+    texts.served_texts,
+    coalesce(texts.distinct_texts, 0) AS distinct_texts,
     shares.example_trace_id
 FROM shares
 JOIN members ON members.route = shares.route AND members.tuple_id = shares.tuple_id
 LEFT JOIN texts
     ON texts.route = members.route
     AND texts.tuple_id = members.tuple_id
+    AND texts.layer = members.layer
     AND texts.name IS NOT DISTINCT FROM members.name
     AND texts.version = members.version
-ORDER BY shares.route, shares.first_seen, shares.tuple_id, members.layer, members.name;
+ORDER BY shares.route, shares.first_seen, shares.tuple_id, members.layer, members.name, members.version;

@@ -1,5 +1,5 @@
 -- Which errors happened where, most frequent first: `rate` (0..1) is of that operation's spans.
-CREATE OR REPLACE MACRO error_taxonomy(since := NULL, until := NULL) AS TABLE
+CREATE OR REPLACE MACRO error_taxonomy(since := NULL, until := NULL, of_route := NULL) AS TABLE
 WITH counted AS (
     SELECT
         service_name,
@@ -11,6 +11,7 @@ WITH counted AS (
         max(trace_id) AS example_trace_id
     FROM spans
     WHERE within(start_time, since, until)
+      AND (of_route IS NULL OR trace_id IN (SELECT trace_id FROM traces WHERE route = of_route))
     GROUP BY ALL
 )
 SELECT service_name, operation_name, provider_name, error_type, spans, rate, last_seen, example_trace_id

@@ -1,7 +1,7 @@
 -- What can be measured of each trace, one row a trace: outcomes, seconds, tokens, USD, evaluations, and the version
--- of each layer (several are listed in one text). NULL where nothing was measured.
+-- of each layer (several are listed in one text). NULL where nothing was measured. `evaluations`: each by its name.
 CREATE OR REPLACE MACRO trace_measures(since := NULL, until := NULL, of_route := NULL) AS TABLE
-WITH served AS (
+WITH served AS MATERIALIZED (
     SELECT *
     FROM traces
     WHERE within(start_time, since, until) AND (of_route IS NULL OR route = of_route)
@@ -14,6 +14,7 @@ calls AS (
             / sum(CASE WHEN calls.output_tokens > 0 THEN calls.output_tokens END) AS seconds_per_output_token,
         bool_or(calls.finish_reasons LIKE '%length%') AS cut_off,
         bool_or(calls.finish_reasons LIKE '%content_filter%') AS filtered,
+        string_agg(DISTINCT calls.finish_reasons, ', ' ORDER BY calls.finish_reasons) AS finish_reasons,
         string_agg(DISTINCT calls.user_id, ', ') AS user_id,
         string_agg(DISTINCT calls.conversation_id, ', ') AS conversation_id
     FROM llm_calls AS calls
@@ -30,12 +31,23 @@ tools AS (
 ),
 judged AS (
     SELECT
-        evaluations.trace_id,
-        NOT bool_and(evaluations.passed) AS evaluation_failed,
-        avg(evaluations.score_value) AS score
-    FROM evaluations
-    JOIN served ON served.trace_id = evaluations.trace_id
-    GROUP BY evaluations.trace_id
+        trace_id,
+        bool_or(CASE WHEN kind <> 'feedback' THEN NOT passed END) AS evaluation_failed,
+        bool_or(CASE WHEN kind = 'feedback' THEN NOT passed END) AS disliked,
+        avg(CASE WHEN kind IN ('judge', 'grounding') THEN score END) AS score,
+        map_from_entries(list({'name': name, 'said': {'kind': kind, 'failed': NOT passed, 'score': score}})) AS evaluations
+    FROM (
+        SELECT
+            said.trace_id,
+            said.name,
+            said.kind,
+            bool_and(said.passed) AS passed,
+            avg(said.score) AS score
+        FROM trace_evaluations AS said
+        JOIN served ON served.trace_id = said.trace_id
+        GROUP BY said.trace_id, said.name, said.kind
+    ) AS named
+    GROUP BY trace_id
 ),
 layers AS (
     SELECT
@@ -63,6 +75,7 @@ SELECT
     calls.cut_off,
     calls.filtered,
     judged.evaluation_failed,
+    judged.disliked,
     judged.score,
     served.duration_ns / 1e9 AS duration_s,
     calls.time_to_first_chunk_s,
@@ -77,8 +90,10 @@ SELECT
     layers.retriever,
     layers.tools,
     layers.evaluator,
+    calls.finish_reasons,
     calls.user_id,
-    calls.conversation_id
+    calls.conversation_id,
+    judged.evaluations
 FROM served
 LEFT JOIN calls ON calls.trace_id = served.trace_id
 LEFT JOIN tools ON tools.trace_id = served.trace_id

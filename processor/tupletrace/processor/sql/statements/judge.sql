@@ -108,7 +108,10 @@ WITH nameless AS (
 candidates AS (
     SELECT TRUE AS is_new, trace_id, span_id, response_id, operation_name, start_unix_nano
     FROM spans
-    WHERE day >= (SELECT CAST(min(time) AS DATE) - 31 FROM judged)
+    WHERE day >= (
+        -- What has a trace is judged while it is young.
+        SELECT CASE WHEN bool_or(trace_id IS NULL) THEN DATE '1970-01-01' ELSE CAST(min(time) AS DATE) - 31 END FROM judged
+    )
     UNION ALL
     SELECT FALSE, trace_id, span_id, response_id, operation_name, start_unix_nano
     FROM batch

@@ -1,5 +1,6 @@
 -- Evaluations, each once: of a span, a trace (no span) or a conversation (no trace). `source` is human, llm or code.
--- `passed`: as it was said, else as its label or its score says by `settings`; NULL where neither does.
+-- `passed`: as it was said, else as its label or its score says by `settings`; NULL where neither does. `kind`: judge,
+-- grounding or defect (more is worse), whose scores are 0..1, feedback, and other. `score`: also of a yes or no.
 CREATE OR REPLACE VIEW evaluations AS
 WITH results AS (
     SELECT
@@ -14,6 +15,12 @@ WITH results AS (
 marks AS (
     SELECT
         names.name,
+        CASE
+            WHEN names.own_least IS NOT NULL OR names.own_most IS NOT NULL OR NOT names.is_share THEN 'other'
+            WHEN names.is_defect THEN 'defect'
+            WHEN names.is_grounding THEN 'grounding'
+            ELSE 'judge'
+        END AS kind,
         CASE
             WHEN names.own_least IS NOT NULL OR names.own_most IS NOT NULL THEN names.own_least
             WHEN names.is_share AND NOT names.is_defect
@@ -64,6 +71,8 @@ SELECT
     results.evaluation_id,
     results.conversation_id,
     results.source,
-    results.error_type
+    results.error_type,
+    CASE WHEN results.source = 'human' THEN 'feedback' ELSE marks.kind END AS kind,
+    results.score
 FROM results
 LEFT JOIN marks ON marks.name IS NOT DISTINCT FROM results.name;

@@ -3,8 +3,8 @@
 CREATE OR REPLACE VIEW settings AS
 SELECT
     coalesce(defaults.key, own.key) AS key,
-    coalesce(own.value, defaults.value) AS value,
-    defaults.value AS default_value,
+    coalesce(own.value, CAST(defaults.value AS DOUBLE)) AS value,
+    CAST(defaults.value AS DOUBLE) AS default_value,
     coalesce(defaults.unit, 'score') AS unit,
     coalesce(defaults.meaning, 'as ' || split_part(own.key, ':', 1) || ', of this evaluation alone') AS meaning
 FROM (

@@ -1,6 +1,8 @@
--- `tupletrace coverage`: tuple coverage of every route over all days, the worst first; every trace weighs the same.
+-- Tuple coverage by `part`: `route`, `day`, `service`; every trace weighs the same, the worst first. A layer's ratio is
+-- over the traces in which it took part; `declared_coverage` is without layers that were only fingerprinted.
+CREATE OR REPLACE MACRO coverage_by(part, since := NULL, until := NULL, of_route := NULL) AS TABLE
 SELECT
-    route,
+    CASE part WHEN 'day' THEN CAST(day AS VARCHAR) WHEN 'service' THEN service_name ELSE route END AS value,
     count(*) AS traces,
     CAST(sum(CASE WHEN covered THEN 1 ELSE 0 END) AS BIGINT) AS covered,
     avg(CASE WHEN covered THEN 1.0 ELSE 0.0 END) AS coverage,
@@ -14,5 +16,7 @@ SELECT
     avg(CASE evaluator_state WHEN 'not_applicable' THEN NULL WHEN 'missing' THEN 0.0 ELSE 1.0 END) AS evaluator
 FROM traces
 WHERE covered IS NOT NULL
-GROUP BY route
-ORDER BY coverage, traces DESC, route;
+  AND within(start_time, since, until)
+  AND (of_route IS NULL OR route = of_route)
+GROUP BY value
+ORDER BY coverage, traces DESC, value;

@@ -1,0 +1,96 @@
+"""``tupletrace diff``: what two tuples differ in, by layer, with the lines of the texts that are kept."""
+
+import argparse
+import difflib
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from tupletrace.processor.cli.options import (
+    Commands,
+    UsageError,
+    add_source,
+    add_window,
+    answering,
+    show_table,
+)
+
+if TYPE_CHECKING:
+    from tupletrace.processor.ask import Ask
+
+_SERVING: Final = "SELECT tuple_id FROM serving_trace($1, $2)"
+_TEXTS: Final = """
+    SELECT layer, name, version, arg_max(text, (last_seen, text)) AS text
+    FROM layer_texts($1, since := $2, until := CAST($3 AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 MICROSECOND)
+    GROUP BY layer, name, version
+"""
+
+
+def add(commands: Commands) -> None:
+    """Declare the command."""
+    said = "what two tuples, or a route at two times, differ in, by layer, with the texts that are kept"
+    parser = commands.add_parser("diff", help=said)
+    parser.add_argument("before", metavar="A", help="a tuple's id, or with --route a time")
+    parser.add_argument("after", metavar="B")
+    add_window(parser)
+    add_source(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(asked: argparse.Namespace) -> int:
+    import pyarrow as pa
+
+    from tupletrace.processor import render
+
+    sides = [asked.before, asked.after]
+    with answering(asked) as ask:
+        tuples = [_serving(ask, asked.route, time) for time in sides] if asked.route else sides
+        untils = sides if asked.route else [asked.until] * 2
+        found = ask("FROM tuple_diff($1, $2)", tuples)
+        before, after = (
+            _texts(ask, tuple_id, asked.since, until) for tuple_id, until in zip(tuples, untils, strict=True)
+        )
+    rows = found.to_pylist()
+    diffs: list[str | None] = []
+    for row in rows:
+        old = before.get((row["layer"], row["name_before"], row["version_before"]))
+        new = after.get((row["layer"], row["name_after"], row["version_after"]))
+        diffs.append(_unified(old, new) if old and new else None)
+        if row["change"] == "same" and diffs[-1]:
+            # A label that was used again.
+            row["change"] = "text"
+    shown = pa.Table.from_pylist(rows, found.schema)
+    if asked.output or asked.format not in (None, "table"):
+        return show_table(asked, shown.append_column("diff", pa.array(diffs, pa.string())))
+    show_table(asked, shown)
+    for row, lines in zip(rows, diffs, strict=True):
+        if lines:
+            render.text(f"\n{row['layer']} {row['name_after'] or ''}\n{lines}")
+    return 0
+
+
+def _serving(ask: "Ask", route: str, time: str) -> str:
+    served = ask(_SERVING, [route, time])["tuple_id"].to_pylist()
+    if not served:
+        raise UsageError(f"nothing served {route} at {time} or before")
+    return served[0]
+
+
+def _texts(ask: "Ask", tuple_id: str, since: str | None, until: str | None) -> dict[tuple[str, ...], str]:
+    rows = ask(_TEXTS, [tuple_id, since, until]).to_pylist()
+    return {(row["layer"], row["name"], row["version"]): row["text"] for row in rows}
+
+
+def _unified(before: str, after: str) -> str | None:
+    lines = difflib.unified_diff(_lines(before), _lines(after), "before", "after", lineterm="")
+    return "\n".join(lines) or None
+
+
+def _lines(text: str) -> list[str]:
+    """Return a text by lines: of messages what they say, of other JSON one value a line."""
+    try:
+        found: Any = json.loads(text)
+    except ValueError:
+        return text.splitlines()
+    if isinstance(found, list) and all(isinstance(one, dict) and "content" in one for one in found):
+        return [line for one in found for line in str(one["content"]).splitlines()]
+    return json.dumps(found, indent=2, ensure_ascii=False, sort_keys=True).splitlines()

@@ -1,0 +1,57 @@
+-- What is kept of the layers of `served` (traces with route and tuple_id): a prompt's text, the tools' definitions, how a
+-- retriever was set. One row a text, with the traces it was in, when first and last: a label may have been used for two.
+CREATE OR REPLACE MACRO layer_texts_of(served) AS TABLE
+WITH kept AS (
+    SELECT
+        served.route,
+        served.tuple_id,
+        spans.trace_id,
+        spans.start_time,
+        unnest([
+            {
+                'layer': 'prompt',
+                'name': spans.prompt_name,
+                'version': spans.prompt_version,
+                'text': coalesce(spans.prompt_template, spans.system_instructions)
+            },
+            {
+                'layer': 'tools',
+                'name': spans.tools_names,
+                'version': spans.tools_version,
+                'text': spans.tool_definitions
+            },
+            {
+                'layer': 'retriever',
+                'name': coalesce(spans.retriever_name, spans.data_source_id, spans.name),
+                'version': CASE WHEN spans.operation_name = 'retrieval' THEN spans.retriever_version END,
+                'text': nullif(
+                    array_to_string(
+                        list_sort([
+                            entry.key || ' = ' || entry.value
+                            for entry in map_entries(spans.attributes)
+                            if regexp_matches(entry.key, '^(gen_ai\.(data_source|retrieval|request|provider|embeddings)|tupletrace\.retriever|db|ls)[._]')
+                                AND NOT regexp_matches(entry.key, 'query|document|versions?$|results')
+                        ]),
+                        chr(10)
+                    ),
+                    ''
+                )
+            }
+        ]) AS layer
+    FROM query_table(served) AS served
+    JOIN spans ON spans.trace_id = served.trace_id
+    WHERE spans.prompt_version IS NOT NULL OR spans.tools_version IS NOT NULL OR spans.operation_name = 'retrieval'
+)
+SELECT
+    route,
+    tuple_id,
+    layer.layer AS layer,
+    layer.name AS name,
+    layer.version AS version,
+    layer.text AS text,
+    count(DISTINCT trace_id) AS traces,
+    min(start_time) AS first_seen,
+    max(start_time) AS last_seen
+FROM kept
+WHERE layer.version IS NOT NULL AND layer.text IS NOT NULL
+GROUP BY route, tuple_id, layer.layer, layer.name, layer.version, layer.text;
