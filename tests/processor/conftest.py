@@ -303,8 +303,9 @@ class Database:
         return table.drop_columns(["request"])
 
     def insert(self, *bodies: bytes) -> None:
-        """Take raw requests the way that the indexer takes them, in one batch."""
+        """Take raw requests the way that the indexer takes them, in one batch; none of them is quiet yet."""
         self.store.insert(self.batch(*bodies), self._seq)
+        self.store.settle(60_000)
 
     def rows(self, query: str, parameters: Any = None) -> list[dict[str, Any]]:
         with self.store.cursor() as cursor:

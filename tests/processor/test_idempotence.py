@@ -110,19 +110,20 @@ def tangle(chance: random.Random, otlp: Any, trace: int) -> list[Any]:
 
 
 def test_what_is_spared_the_counting_of_calls_needs_none(database: Any, otlp: Any) -> None:
-    """Settling counts only in traces that may need it, the views in all that are open: both say the same."""
+    """Settling counts only in traces that may need it: counting in all of them says the same."""
     chance = random.Random(7)
     bodies = [otlp.request(*tangle(chance, otlp, trace)) for trace in range(1000, 1300)]
     database.insert(*bodies)
-    queries = {
-        "roles": "FROM usage_roles ORDER BY trace_id, span_id",
-        "calls": "SELECT * FROM llm_calls ORDER BY trace_id, span_id",
-    }
+    everything = """
+        WITH members AS MATERIALIZED (FROM spans_of('settled_traces')),
+        calls AS MATERIALIZED (FROM call_spans_of('members')),
+        lost_parents AS MATERIALIZED (FROM lost_parents_of('calls'))
+    """
     (said,) = database.rows(
-        "SELECT count(DISTINCT trace_id) AS tangled FROM tangled_of('live_spans', 'live_lost_parents')"
+        f"{everything} SELECT count(DISTINCT trace_id) AS tangled FROM tangled_of('members', 'lost_parents')"
     )
     assert 0 < said["tangled"] < 300
-    live = {what: database.rows(query) for what, query in queries.items()}
-    assert {row["usage_role"] for row in live["roles"]} == {"leaf", "duplicate", "rollup"}
-    database.store.settle(0)
-    assert {what: database.rows(query) for what, query in queries.items()} == live
+    roles = database.rows("FROM usage_roles ORDER BY trace_id, span_id")
+    assert {row["usage_role"] for row in roles} == {"leaf", "duplicate", "rollup"}
+    counted = "FROM usage_roles_of('members', 'settled_traces', 'lost_parents') ORDER BY trace_id, span_id"
+    assert database.rows(f"{everything} {counted}") == roles

@@ -19,6 +19,8 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
+from tupletrace.processor.database import statement
+
 PRICED_HERE = {
     "input_mtok",
     "output_mtok",
@@ -373,6 +375,8 @@ def test_prices_of_another_version_of_genai_prices_are_looked_up_again(
     connection = database.store._connection
     connection.execute("UPDATE price_book SET source = 'genai-prices 0.0.1', input_usd = 1")
     connection.execute("UPDATE meta SET value = 1 WHERE key = 'prices'")
+    for one in statement("statements/recost").split(";\n\n"):
+        connection.execute(one)
     assert database.row("SELECT cost_usd FROM llm_calls")["cost_usd"] > 10
     database.store.close()
     again = open_database(path)

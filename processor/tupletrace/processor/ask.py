@@ -61,7 +61,8 @@ def database(path: Path) -> Generator[Ask]:
         def caught_up() -> None:
             # A processor that was killed may have left requests that only the journal has.
             index.catch_up(journal_folder(path), store)
-            store.settle(index.QUIET_MS)
+            # Nothing can come while nobody receives.
+            store.settle(0)
 
         def answer(sql: str, parameters: query.Parameters = None) -> pa.Table:
             with store.cursor() as cursor:

@@ -100,7 +100,7 @@ _TABLES: Final = """
     UNION ALL
     SELECT database_name, schema_name, view_name, 'VIEW'
     FROM duckdb_views()
-    WHERE NOT internal AND NOT starts_with(view_name, 'live_')
+    WHERE NOT internal
 """
 
 

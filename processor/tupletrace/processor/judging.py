@@ -22,15 +22,12 @@ _WAITING: Final = """
 """
 
 
-def join(connection: duckdb.DuckDBPyConnection, batch: pa.Table, records: pa.Table) -> bool:
-    """Keep the evaluations in spans just stored and in log records; say whether there were any.
-
-    ``reopened`` then names the settled traces in which another evaluator took part.
-    """
+def join(connection: duckdb.DuckDBPyConnection, batch: pa.Table, records: pa.Table) -> None:
+    """Keep the evaluations in spans just stored and in log records."""
     judging = _judging(batch)
     spans = batch.take(pa.array(judging)) if len(judging) else batch.slice(0, 0)
     if not spans.num_rows and not records.num_rows and not _waits(connection, batch):
-        return False
+        return
     registered = {"batch": batch, "judging_spans": spans, "judging_records": records}
     for name, table in registered.items():
         connection.register(name, table)
@@ -38,7 +35,6 @@ def join(connection: duckdb.DuckDBPyConnection, batch: pa.Table, records: pa.Tab
         connection.execute(one)
     for name in registered:
         connection.unregister(name)
-    return True
 
 
 def _waits(connection: duckdb.DuckDBPyConnection, batch: pa.Table) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 import time
+from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,6 @@ class Store:
 
     def _opened(self) -> None:
         self._priced: set[prices.Model] = set()
-        self._unsettled = True
         self._unsaved, self._saved_at = 0, time.monotonic()
         known = self._connection.execute(
             "SELECT hash(trace_id) AS trace, first_seq FROM (SELECT trace_id, first_seq FROM settled_traces "
@@ -69,6 +69,10 @@ class Store:
         self._refresh_prices()
         self._settings_stamp = None
         self.take_settings()
+        # What a process that was killed, or a migration, has left open.
+        self._open, self._inserted_at = True, time.monotonic()
+        self._settle()
+        self._active = deque([(self._inserted_at, self.journal_seq)])
 
     @property
     def journal_seq(self) -> int:
@@ -88,14 +92,12 @@ class Store:
             if telling_records.num_rows or self._rows("SELECT 1 FROM log_records LIMIT 1"):
                 with self._registered(batch):
                     telling.join(connection, telling_records)
-                self._reopen()
-            if judging.join(connection, batch, judging_records):
-                self._reopen()
+            judging.join(connection, batch, judging_records)
             connection.execute("UPDATE meta SET value = ? WHERE key = 'journal_seq'", [journal_seq])
         self._priced |= met
         if seen:
-            self._unsettled = True
             self._seen.add(*seen)
+        self._open, self._inserted_at = True, time.monotonic()
         self._unsaved += batch.nbytes
         self._checkpoint()
 
@@ -114,10 +116,7 @@ class Store:
             return None, set()
         with self._registered(batch):
             self._run("insert_spans")
-            self._run("open_traces")
-            self._run("reopen_traces", since=since)
-            if self._rows("SELECT 1 FROM reopened LIMIT 1"):
-                self._run("delete_rollups")
+            self._run("open_traces", since=since)
             met = self._price(connection)
         return (traces, int(pc.min(batch.column("journal_seq")).as_py())), met
 
@@ -132,11 +131,6 @@ class Store:
         with transaction(self._connection):
             self._run("rewind", seq=journal_seq)
         self._opened()
-
-    def _reopen(self) -> None:
-        if self._rows("SELECT 1 FROM reopened LIMIT 1"):
-            self._run("delete_rollups")
-            self._unsettled = True
 
     def take_settings(self) -> None:
         """Take over what users have set, if that is another than before.
@@ -156,20 +150,29 @@ class Store:
                 connection.unregister("rows")
 
     def settle(self, quiet_ms: int) -> None:
-        """Write the rollups of traces that received nothing for ``quiet_ms``."""
-        if not self._unsettled:
-            if self._unsaved:
-                self._checkpoint()
-            return
-        is_quiet = statement("statements/any_quiet")
-        if not self._connection.execute(is_quiet, {"quiet_ms": quiet_ms}).fetchall():
-            return
-        with transaction(self._connection):
-            self._run("quiet_traces", quiet_ms=quiet_ms)
-            if self._rows("SELECT 1 FROM quiet LIMIT 1"):
-                self._run("settle_traces")
+        """Write the rollups of traces that received something; those quiet for ``quiet_ms`` are complete."""
+        if self._settle():
+            self._active.append((self._inserted_at, self.journal_seq))
+        quiet_since = time.monotonic() - quiet_ms / 1000
+        quiet_seq: int | None = None
+        while self._active and self._active[0][0] <= quiet_since:
+            _, quiet_seq = self._active.popleft()
+        if quiet_seq is not None:
+            with transaction(self._connection) as connection:
+                connection.execute("DELETE FROM meta WHERE key = 'quiet_seq'")
+                connection.execute("INSERT INTO meta VALUES ('quiet_seq', ?)", [quiet_seq])
+        if self._unsaved:
+            self._checkpoint()
+
+    def _settle(self) -> bool:
+        opened = self._open and bool(self._rows("SELECT 1 FROM open_traces LIMIT 1"))
+        if opened:
+            with transaction(self._connection):
+                self._run("settle_calls")
                 self._estimate()
-        self._unsettled = bool(self._rows("SELECT 1 FROM open_traces LIMIT 1"))
+                self._run("settle_traces")
+        self._open = False
+        return opened
 
     def _estimate(self) -> None:
         if self._estimator:
@@ -209,7 +212,7 @@ class Store:
         with transaction(self._connection) as connection:
             yield connection
         self._unsaved += 1
-        self._unsettled = True
+        self._open = True
 
     def save(self) -> bool:
         """Bring what was committed to disk now; False: not now, the file is being copied."""
@@ -269,6 +272,7 @@ class Store:
         with transaction(self._connection) as connection:
             connection.execute("DELETE FROM price_book")
             self._add_prices(set(known))
+            self._run("recost")
             connection.execute("DELETE FROM meta WHERE key = 'prices'")
             connection.execute("INSERT INTO meta VALUES ('prices', ?)", [used])
 

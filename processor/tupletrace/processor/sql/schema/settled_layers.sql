@@ -1,10 +1,9 @@
--- `live_layers` of settled traces: which layers took part in which trace.
+-- Sets of layers that took part in traces (`layers_id` of settled_traces), each set once: few serve many.
 CREATE TABLE IF NOT EXISTS settled_layers (
-    trace_id VARCHAR,
+    layers_id UBIGINT,
     layer VARCHAR,
     name VARCHAR,
     version VARCHAR,
     provenance VARCHAR,
-    reason VARCHAR,
-    settled_seq BIGINT
+    reason VARCHAR
 );

@@ -1,4 +1,4 @@
--- `live_llm_calls` of settled traces, and what their tokens are estimated to be where nobody reported them.
+-- One row an LLM call, made of the spans that describe it, with its cost at the price valid when it started.
 CREATE TABLE IF NOT EXISTS settled_llm_calls (
     trace_id VARCHAR,
     span_id VARCHAR,
@@ -52,5 +52,11 @@ CREATE TABLE IF NOT EXISTS settled_llm_calls (
     estimated_input_tokens BIGINT,
     estimated_output_tokens BIGINT,
     estimated_by VARCHAR,
+    price_source VARCHAR,
+    price_valid_from TIMESTAMP WITH TIME ZONE,
+    cost_usd DECIMAL(24, 12),
+    estimated_cost_usd DECIMAL(24, 12),
+    cost_status VARCHAR,
+    cache_savings_usd DECIMAL(24, 12),
     settled_seq BIGINT
 );

@@ -1,12 +1,19 @@
--- `live_traces` of settled traces; settled_seq: the journal's last indexed request when they settled, ascending.
+-- One row a trace, made of its spans; settled_seq: the journal's last indexed request when it was made, ascending.
 CREATE TABLE IF NOT EXISTS settled_traces (
     trace_id VARCHAR,
-    day DATE,
     route VARCHAR,
     service_name VARCHAR,
     start_time TIMESTAMP WITH TIME ZONE,
+    day DATE,
     duration_ns BIGINT,
     spans BIGINT,
+    llm_calls BIGINT,
+    input_tokens BIGINT,
+    output_tokens BIGINT,
+    cost_usd DECIMAL(24, 12),
+    cost_status VARCHAR,
+    unpriced_calls BIGINT,
+    estimated_cost_usd DECIMAL(24, 12),
     status_code VARCHAR,
     tuple_id VARCHAR,
     model_state VARCHAR,
@@ -16,6 +23,7 @@ CREATE TABLE IF NOT EXISTS settled_traces (
     evaluator_state VARCHAR,
     covered BOOLEAN,
     has_root BOOLEAN,
+    layers_id UBIGINT,
     first_seq BIGINT,
     settled_seq BIGINT
 );

@@ -1,4 +1,4 @@
--- `live_usage_roles` of settled traces.
+-- What each span that tells of tokens is (see usage_roles_of).
 CREATE TABLE IF NOT EXISTS settled_usage_roles (
     trace_id VARCHAR,
     span_id VARCHAR,

@@ -138,8 +138,8 @@ FROM judged_spans AS known
 WHERE evaluation_results.evaluation_id = known.evaluation_id;
 
 -- Settled traces in which another evaluator took part.
-CREATE OR REPLACE TEMPORARY TABLE reopened AS
-SELECT trace_id, first_seq, settled_seq
+INSERT INTO open_traces
+SELECT trace_id, first_seq
 FROM settled_traces
 WHERE trace_id IN (
     SELECT results.trace_id
@@ -147,5 +147,3 @@ WHERE trace_id IN (
     WHERE results.source IS DISTINCT FROM 'human'
       AND results.evaluation_id IN (SELECT evaluation_id FROM judged UNION ALL SELECT evaluation_id FROM judged_spans)
 );
-
-INSERT INTO open_traces SELECT trace_id, first_seq, now() FROM reopened;

@@ -1,5 +1,5 @@
--- A span that arrives makes its trace's rollups stale: they are computed live until the trace is quiet again.
+-- A span that arrives makes its trace's rollups stale. $since: as in fresh_spans.
 INSERT INTO open_traces
-SELECT trace_id, min(journal_seq), now()
+SELECT trace_id, least(min(journal_seq), CAST($since AS BIGINT))
 FROM batch
 GROUP BY trace_id;

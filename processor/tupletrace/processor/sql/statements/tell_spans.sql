@@ -38,9 +38,7 @@ WHERE spans.trace_id = told.trace_id
   AND spans.day >= (SELECT CAST(make_timestamp(min(first_unix_nano) // 1000) AS DATE) - 1 FROM told);
 
 -- Settled traces of which something new was said.
-CREATE OR REPLACE TEMPORARY TABLE reopened AS
-SELECT trace_id, first_seq, settled_seq
+INSERT INTO open_traces
+SELECT trace_id, first_seq
 FROM settled_traces
 WHERE trace_id IN (SELECT trace_id FROM told);
-
-INSERT INTO open_traces SELECT trace_id, first_seq, now() FROM reopened;

@@ -2,10 +2,8 @@
 -- of them is no text, or was not captured.
 WITH uncounted AS (
     SELECT trace_id, span_id, coalesce(response_model, request_model) AS model
-    FROM settled_llm_calls
-    WHERE settled_seq = indexed_seq()
-      AND trace_id IN (SELECT trace_id FROM quiet)
-      AND usage_status = 'absent'
+    FROM settling_calls
+    WHERE usage_status = 'absent'
       AND status_code <> 'ERROR'
 ),
 said AS (
@@ -18,15 +16,14 @@ said AS (
         max(spans.system_instructions) AS instructions,
         max(spans.tool_definitions) AS tools
     FROM uncounted
-    JOIN settled_usage_roles AS roles
-        ON roles.settled_seq = indexed_seq()
-        AND coalesce(roles.duplicate_of_trace_id, roles.trace_id) = uncounted.trace_id
+    JOIN settling_roles AS roles
+        ON coalesce(roles.duplicate_of_trace_id, roles.trace_id) = uncounted.trace_id
         AND coalesce(roles.duplicate_of, roles.span_id) = uncounted.span_id
     JOIN spans
         ON spans.trace_id = roles.trace_id
         AND spans.span_id = roles.span_id
         AND spans.start_unix_nano = roles.start_unix_nano
-        AND spans.journal_seq >= (SELECT min(first_seq) FROM quiet)
+        AND spans.journal_seq >= (SELECT min(first_seq) FROM settling)
     GROUP BY uncounted.trace_id, uncounted.span_id, uncounted.model
 )
 SELECT

@@ -1,4 +1,4 @@
--- The spans among `members` (a relation like live_spans) that describe an LLM call; several may describe the same one.
+-- The spans among `members` (a relation like spans_of) that describe an LLM call; several may describe the same one.
 -- A fetch is one where it brings the tokens that the call itself could not know; an agent's run (an assistant's, a remote
 -- one's) where it tells of tokens, and counts if no call is below it.
 CREATE OR REPLACE MACRO call_spans_of(members) AS TABLE

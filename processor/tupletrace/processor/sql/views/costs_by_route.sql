@@ -3,9 +3,7 @@ CREATE OR REPLACE VIEW costs_by_route AS
 WITH calls AS MATERIALIZED (
     SELECT llm_calls.* REPLACE (served.route AS route)
     FROM llm_calls
-    JOIN (
-        SELECT trace_id, route FROM settled_traces UNION ALL SELECT trace_id, route FROM live_traces
-    ) AS served ON served.trace_id = llm_calls.trace_id
+    JOIN traces AS served ON served.trace_id = llm_calls.trace_id
 ),
 per_trace AS (
     SELECT route, sum(cost_usd) AS cost_usd

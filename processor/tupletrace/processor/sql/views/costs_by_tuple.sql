@@ -7,11 +7,7 @@ FROM (
         min(served.route) AS route,
         unnest(spending(calls))
     FROM llm_calls AS calls
-    JOIN (
-        SELECT trace_id, tuple_id, route FROM settled_traces
-        UNION ALL
-        SELECT trace_id, tuple_id, route FROM live_traces
-    ) AS served ON served.trace_id = calls.trace_id
+    JOIN traces AS served ON served.trace_id = calls.trace_id
     GROUP BY served.tuple_id
 ) AS spent
 ORDER BY cost_usd DESC NULLS LAST, estimated_cost_usd DESC NULLS LAST, tuple_id;

@@ -1,21 +1,7 @@
--- One row a trace of `members`, without its cost. The entry span is the root, or the earliest while no root has come.
-CREATE OR REPLACE MACRO traces_with(members, layers) AS TABLE
-WITH rooted AS (
-    SELECT trace_id FROM query_table(members) WHERE parent_span_id IS NULL
-),
-entries AS (
-    SELECT *
-    FROM (
-        SELECT
-            *,
-            row_number() OVER (PARTITION BY trace_id ORDER BY start_unix_nano, span_id) AS position
-        FROM query_table(members)
-        WHERE parent_span_id IS NULL
-           OR trace_id NOT IN (SELECT trace_id FROM rooted)
-    ) AS ordered
-    WHERE position = 1
-),
-totals AS (
+-- One row a trace of `members`. `sets`: the `layers_id` of each; `tuples`: what each set comes to; `calls`: with their
+-- costs. The entry span is the root, or the earliest while no root has come.
+CREATE OR REPLACE MACRO traces_with(members, sets, tuples, calls) AS TABLE
+WITH totals AS (
     SELECT
         trace_id,
         min(day) AS day,
@@ -23,56 +9,61 @@ totals AS (
         max(start_unix_nano + duration_ns) - min(start_unix_nano) AS duration_ns,
         count(*) AS spans,
         max(route) AS declared_route,
-        max(CASE WHEN parent_span_id IS NULL THEN 1 ELSE 0 END) AS roots,
-        max(CASE WHEN status_code = 'ERROR' THEN 1 ELSE 0 END) AS errors,
+        arg_min(
+            {
+                'http_route': http_route,
+                'workflow_name': workflow_name,
+                'agent_name': agent_name,
+                'name': name,
+                'service_name': service_name,
+                'status_code': status_code
+            },
+            (parent_span_id IS NOT NULL, start_unix_nano, span_id)
+        ) AS entry,
+        bool_or(parent_span_id IS NULL) AS has_root,
+        bool_or(status_code = 'ERROR') AS failed,
         min(journal_seq) AS first_seq
     FROM query_table(members)
     GROUP BY trace_id
 ),
-states AS (
-    SELECT
-        trace_id,
-        max(CASE WHEN layer = 'model' THEN severity ELSE 0 END) AS model_severity,
-        max(CASE WHEN layer = 'prompt' THEN severity ELSE 0 END) AS prompt_severity,
-        max(CASE WHEN layer = 'retriever' THEN severity ELSE 0 END) AS retriever_severity,
-        max(CASE WHEN layer = 'tools' THEN severity ELSE 0 END) AS tools_severity,
-        max(CASE WHEN layer = 'evaluator' THEN severity ELSE 0 END) AS evaluator_severity,
-        max(severity) AS worst,
-        left(sha256(string_agg(member, chr(10) ORDER BY member)), 12) AS tuple_id
-    FROM (
-        SELECT
-            trace_id,
-            layer,
-            CASE provenance WHEN 'missing' THEN 3 WHEN 'derived' THEN 2 ELSE 1 END AS severity,
-            layer || chr(9) || coalesce(name, '') || chr(9) || coalesce(version, '?') AS member
-        FROM query_table(layers)
-    ) AS weighed
-    GROUP BY trace_id
-)
+spend AS (FROM spend_of(calls))
 SELECT
     totals.trace_id,
-    totals.day,
     coalesce(
-        entries.http_route, totals.declared_route, entries.workflow_name, entries.agent_name, entries.name
+        totals.entry.http_route,
+        totals.declared_route,
+        totals.entry.workflow_name,
+        totals.entry.agent_name,
+        totals.entry.name
     ) AS route,
-    entries.service_name,
+    totals.entry.service_name AS service_name,
     totals.start_time,
+    totals.day,
     totals.duration_ns,
     totals.spans,
+    coalesce(spend.llm_calls, 0) AS llm_calls,
+    spend.input_tokens,
+    spend.output_tokens,
+    spend.cost_usd,
+    spend.cost_status,
+    coalesce(spend.unpriced_calls, 0) AS unpriced_calls,
+    spend.estimated_cost_usd,
     CASE
-        WHEN totals.roots = 1 THEN entries.status_code
-        WHEN totals.errors = 1 THEN 'ERROR'
+        WHEN totals.has_root THEN totals.entry.status_code
+        WHEN totals.failed THEN 'ERROR'
         ELSE 'UNSET'
     END AS status_code,
-    states.tuple_id,
-    provenance_label(states.model_severity) AS model_state,
-    provenance_label(states.prompt_severity) AS prompt_state,
-    provenance_label(states.retriever_severity) AS retriever_state,
-    provenance_label(states.tools_severity) AS tools_state,
-    provenance_label(states.evaluator_severity) AS evaluator_state,
-    states.worst < 3 AS covered,
-    totals.roots = 1 AS has_root,
+    tuples.tuple_id,
+    coalesce(tuples.model_state, 'not_applicable') AS model_state,
+    coalesce(tuples.prompt_state, 'not_applicable') AS prompt_state,
+    coalesce(tuples.retriever_state, 'not_applicable') AS retriever_state,
+    coalesce(tuples.tools_state, 'not_applicable') AS tools_state,
+    coalesce(tuples.evaluator_state, 'not_applicable') AS evaluator_state,
+    tuples.covered,
+    totals.has_root,
+    sets.layers_id,
     totals.first_seq
 FROM totals
-JOIN entries ON entries.trace_id = totals.trace_id
-LEFT JOIN states ON states.trace_id = totals.trace_id;
+LEFT JOIN query_table(sets) AS sets ON sets.trace_id = totals.trace_id
+LEFT JOIN query_table(tuples) AS tuples ON tuples.layers_id = sets.layers_id
+LEFT JOIN spend ON spend.trace_id = totals.trace_id;

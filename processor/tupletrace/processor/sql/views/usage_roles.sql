@@ -1,5 +1,3 @@
 -- Which span counts an LLM call, and which repeat it or sum over several.
 CREATE OR REPLACE VIEW usage_roles AS
-SELECT * EXCLUDE (settled_seq) FROM settled_usage_roles
-UNION ALL
-SELECT * FROM live_usage_roles;
+SELECT * EXCLUDE (settled_seq) FROM settled_usage_roles;

@@ -1,0 +1,1 @@
+-- Rollups hold what their calls cost, and each set of layers once. They are made anew from the spans.
