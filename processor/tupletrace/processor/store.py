@@ -24,6 +24,7 @@ pc: Any = pyarrow.compute
 _CHECKPOINT_BYTES: Final = 256 * 2**20
 """Of Arrow, about two row groups of spans: a checkpoint compresses a row group that is not full again."""
 _CHECKPOINT_S: Final = 60.0
+_POLL_S: Final = 0.01
 _RESOURCE: Final = "resource_attributes"
 
 
@@ -198,7 +199,8 @@ class Store:
         """Bring what was committed to disk, and yield the file, which stays as it is until the end."""
         with self._copying:
             with self.cursor() as cursor:
-                cursor.execute("CHECKPOINT")
+                while not _checkpointed(cursor):
+                    time.sleep(_POLL_S)
             yield self._path
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -315,3 +317,12 @@ def _apart(batch: pa.Table) -> dict[str, pa.Table]:
         "batch": batch.set_column(batch.column_names.index(_RESOURCE), "resource", places),
         "resources": resources,
     }
+
+
+def _checkpointed(cursor: duckdb.DuckDBPyConnection) -> bool:
+    """Bring what was committed to disk; False: not while the other connection is writing."""
+    try:
+        cursor.execute("CHECKPOINT")
+    except duckdb.TransactionException:
+        return False
+    return True
