@@ -14,6 +14,7 @@ Params = Mapping[str, Any]
 FORMATS: Final = ("modalities", "response_format", "text_format", "text")
 """Parameters that may ask for another output than text."""
 _NOT_SENT: Final = frozenset({NotGiven, Omit})
+_MODALITIES: Final = {"audio": "speech", "image": "image"}
 _MAX_TOKENS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
@@ -76,8 +77,9 @@ def _choices(value: Any) -> int | None:
 
 
 def _output_type(params: Params) -> str | None:
-    if "audio" in items(params.get("modalities")):
-        return "speech"
+    for modality in items(params.get("modalities")):
+        if modality in _MODALITIES:
+            return _MODALITIES[modality]
     wanted = params.get("response_format") or params.get("text_format") or field(params, "text", "format")
     if isinstance(wanted, type):
         return "json"
