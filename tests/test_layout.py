@@ -45,6 +45,7 @@ FLOW = [
     ["dropping"],
     ["rebuild", "retention"],
     ["forget"],
+    ["jobs"],
     ["listen", "lock", "query", "guard", "body", "evaluation_endpoint", "sql_endpoint", "grpc_server", "http_server"],
     ["flight_messages", "flight_catalog", "flight_server"],
     ["forward"],

@@ -41,6 +41,7 @@ def holding(folder: Path, text: bytes) -> list[str]:
 
 def test_no_file_holds_what_was_forgotten_and_nothing_else_is_gone(db: Path) -> None:
     assert holding(db.parent, b"secret of ann")
+    record = None
     for _ in range(2):
         record = forget(db, "user", "ann", lambda _done, _total: None)
         assert not holding(db.parent, b"secret of ann")

@@ -1,11 +1,14 @@
 """``POST /admin/...``: what only the owner of a database can do with it, for who has an admin token."""
 
+import json
 import logging
 import os
+import queue
 import threading
-from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, Final
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, BinaryIO, Final
 
 import duckdb
 from starlette.concurrency import run_in_threadpool
@@ -13,12 +16,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tupletrace.processor import database, guard, snapshot
+from tupletrace.processor import body, database, guard, jobs, snapshot
 from tupletrace.processor.admission import Admission
 from tupletrace.processor.database import StoreError
+from tupletrace.processor.dropping import Place
+from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
-from tupletrace.processor.refusal import DiskReserve
-from tupletrace.processor.store import Store
+from tupletrace.processor.limits import Limits
+from tupletrace.processor.refusal import DiskReserve, Refused
 
 _logger: Final = logging.getLogger(__name__)
 _PIECE: Final = 2**20
@@ -27,11 +32,33 @@ _PIECE: Final = 2**20
 class Admin:
     """The routes, for one open database."""
 
-    def __init__(self, path: Path, store: Store, admission: Admission) -> None:
-        """Work on ``store``, which is the file at ``path``."""
-        self._path, self._store, self._admission = path, store, admission
+    def __init__(
+        self, place: Place, admission: Admission, run: Callable[[Job[jobs.Answer]], Future[jobs.Answer]]
+    ) -> None:
+        """Work on ``place``; ``run`` lets a job make its steps between those of the index."""
+        self._place, self._admission, self._run = place, admission, run
         self._copying = threading.Lock()
-        self.routes: Final = [Route("/admin/snapshot", self._snapshot, methods=["POST"])]
+        self.routes: Final = [
+            Route("/admin/snapshot", self._snapshot, methods=["POST"]),
+            *(Route(f"/admin/{name}", partial(self._job, name), methods=["POST"]) for name in jobs.NAMES),
+        ]
+
+    async def _job(self, name: str, request: Request) -> Response:
+        """Answer with lines of JSON: how far it is (``done``, ``total``), then ``result`` or ``error``."""
+        if guard.media_type(request.headers) != guard.JSON:
+            return JSONResponse({"error": f"send {guard.JSON}: the arguments of {name}, or {{}}"}, 415)
+        try:
+            with self._admission.hold() as held:
+                said = json.loads(await body.read(request, Limits(), held) or b"{}")
+            order = jobs.order(name, {key: str(value) for key, value in said.items() if value})
+        except Refused as error:
+            return guard.refusal(request.scope, error)
+        except (ValueError, AttributeError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+        lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        done = self._run(order(self._place, lambda at, of: lines.put({"done": at, "total": of})))
+        done.add_done_callback(lambda _: lines.put(None))
+        return StreamingResponse(_lines(lines, done), 200, None, "application/x-ndjson")
 
     async def _snapshot(self, request: Request) -> Response:
         """Answer with a DuckDB file."""
@@ -47,14 +74,27 @@ class Admin:
 
     def _taken(self) -> BinaryIO:
         """Return a snapshot whose file has no name any more: its room is given back whatever happens."""
-        copy = self._path.with_name(self._path.name + ".copying")
+        path = self._place.path
+        copy = path.with_name(path.name + ".copying")
         with self._copying:
-            self._admission.check_disk(self._path.stat().st_size)
+            self._admission.check_disk(path.stat().st_size)
             try:
-                snapshot.take(self._store, journal_folder(self._path), copy)
+                snapshot.take(self._place.store, journal_folder(path), copy)
                 return copy.open("rb", 0)
             finally:
                 database.remove(copy)
+
+
+def _lines(lines: "queue.SimpleQueue[dict[str, Any] | None]", done: "Future[jobs.Answer]") -> Iterator[bytes]:
+    while (line := lines.get()) is not None:
+        yield json.dumps(line).encode() + b"\n"
+    try:
+        said = {"result": done.result()}
+    except Exception as error:
+        if not isinstance(error, StoreError):
+            _logger.exception("a job failed")
+        said = {"error": database.first_line(error)}
+    yield json.dumps(said).encode() + b"\n"
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -124,7 +124,7 @@ class Processor:
         path: str,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
-        timeout: float = _TIMEOUT_S,
+        timeout: float | None = _TIMEOUT_S,
     ) -> http.client.HTTPResponse:
         """Return the answer to a request, whose body is still to be read.
 
@@ -153,6 +153,25 @@ class Processor:
             raise query.SqlFailed(str(error)) from None
         except (OSError, http.client.HTTPException, pa.ArrowInvalid) as error:
             raise self._silent(error) from None
+
+    def admin(self, job: str, arguments: Mapping[str, str], progress: Callable[[int, int], None]) -> Any:
+        """Let the processor do a job of `jobs.order`, and return its answer.
+
+        Raises:
+            ProcessorRefused, StoreError: it is not done.
+        """
+        headers = {"Content-Type": "application/json"}
+        try:
+            with self.post(f"/admin/{job}", json.dumps(arguments).encode(), headers, None) as response:
+                for line in map(json.loads, response):
+                    if "error" in line:
+                        raise StoreError(line["error"])
+                    if "result" in line:
+                        return line["result"]
+                    progress(line["done"], line["total"])
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._silent(error) from None
+        raise self._silent("it ended before it was done")
 
     def _silent(self, why: object) -> StoreError:
         return StoreError(f"no processor answers at {self.url}: {why}")

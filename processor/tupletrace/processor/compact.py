@@ -1,18 +1,21 @@
 """A database copied without its free blocks, while others read and write it: the room is given back."""
 
 import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
 from tupletrace.processor import database, index
-from tupletrace.processor.database import statement_names
+from tupletrace.processor.database import statement, statement_names
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.store import Store
 
+LINGERING: Final = "lingering"
+"""Key in ``meta``: something was dropped whose bytes are still in the file, where nothing came over them."""
+_SMALL_BYTES: Final = 4 * 2**30
 _POLL_S: Final = 0.05
 _ROWS: Final = 8192
 _SAVE_BYTES: Final = 256 * 2**20
@@ -26,7 +29,7 @@ _FREE: Final = """
 
 
 def compacting(path: Path, store: Store, *, always: bool = False) -> Job[bool]:
-    """Copy the database if that gives back much room, or ``always``; return whether it was done.
+    """Copy the database if it is small, or that gives back much room, or ``always``; return whether it was.
 
     The copy is of one moment; what has come since it takes from the journal, and then its place. Ended before
     that, it is begun anew another time.
@@ -36,16 +39,23 @@ def compacting(path: Path, store: Store, *, always: bool = False) -> Job[bool]:
         yield
     with store.cursor() as cursor:
         ((share,),) = cursor.execute(_FREE).fetchall()
-    if not always and share < _WORTHWHILE:
+    if not always and share < _WORTHWHILE and path.stat().st_size > _SMALL_BYTES:
         return False
     for left in path.parent.glob(f"{path.name}.compacting-*"):
         left.unlink() if left.is_file() else left.rmdir()
     # A name of its own each time: DuckDB remembers those of the files that it has open.
     target = path.with_name(f"{path.name}.compacting-{time.time_ns()}")
     try:
-        with closing(Store(target)) as copy, store.cursor() as cursor:
-            yield from _copying(cursor, copy)
-        yield from succeeding(path, store, Store(target))
+        with store.cursor() as cursor:
+            yield from _copying(cursor, target)
+        with ThreadPoolExecutor(1, "tupletrace-compact") as opener:
+            # Its views take a while.
+            opening = opener.submit(Store, target)
+            while not opening.done():
+                time.sleep(_POLL_S)
+                yield
+            other = opening.result()
+        yield from succeeding(path, store, other)
     finally:
         database.remove(target)
     return True
@@ -57,7 +67,6 @@ def succeeding(path: Path, store: Store, other: Store) -> Job[None]:
     try:
         for _ in index.batches(folder, other):
             yield
-        index.catch_up(folder, store)
         index.catch_up(folder, other)
         store.become(other)
     except BaseException:
@@ -65,20 +74,21 @@ def succeeding(path: Path, store: Store, other: Store) -> Job[None]:
         raise
 
 
-def _copying(cursor: duckdb.DuckDBPyConnection, copy: Store) -> Job[None]:
+def _copying(cursor: duckdb.DuckDBPyConnection, target: Path) -> Job[None]:
     cursor.execute("BEGIN TRANSACTION READ ONLY")
-    unsaved = 0
-    for table in statement_names("schema"):
-        with copy.changing() as connection:
-            connection.execute(f"DELETE FROM {table}")
-        for rows in cursor.sql(f"FROM {table}").to_arrow_reader(_ROWS):
-            with copy.changing() as connection:
-                connection.register("copied", rows)
-                connection.execute(f"INSERT INTO {table} BY NAME FROM copied")
-                connection.unregister("copied")
-            unsaved += rows.nbytes
-            if unsaved >= _SAVE_BYTES:
-                copy.save()
-                unsaved = 0
-            yield
+    with duckdb.connect(str(target), config={"storage_compatibility_version": "v1.5.0"}) as copy:
+        target.chmod(0o600)
+        unsaved = 0
+        for table in statement_names("schema"):
+            copy.execute(statement(f"schema/{table}"))
+            for rows in cursor.sql(f"FROM {table}").to_arrow_reader(_ROWS):
+                copy.register("copied", rows)
+                copy.execute(f"INSERT INTO {table} BY NAME FROM copied")
+                copy.unregister("copied")
+                unsaved += rows.nbytes
+                if unsaved >= _SAVE_BYTES:
+                    copy.execute("CHECKPOINT")
+                    unsaved = 0
+                yield
+        copy.execute("DELETE FROM meta WHERE key IN (?, ?)", [database.VIEWS, LINGERING])
     cursor.execute("COMMIT")

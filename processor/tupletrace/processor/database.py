@@ -1,6 +1,7 @@
 """The DuckDB file: opened, checked that it is ours, and brought up to this version's tables and views."""
 
 import errno
+import hashlib
 import logging
 import os
 import time
@@ -21,6 +22,8 @@ _ATTACHED: Final = "Unique file handle conflict"
 """What DuckDB says of a file that this process has open already."""
 _SQL: Final = files("tupletrace.processor") / "sql"
 _POLL_S: Final = 0.05
+VIEWS: Final = "views"
+"""Key in ``meta``: a fingerprint of the views and macros that the file has."""
 _MEMORY_SHARE: Final = 0.5
 """Of the machine's (or the cgroup's) memory; the rest: Arrow batches, the journal, the kernel's cache."""
 
@@ -124,11 +127,16 @@ def _put_aside(path: Path, unusable: Unusable, *damaged: Path) -> None:
 
 def set_aside(path: Path, why: str, *which: Path) -> Path:
     """Rename a database (or only these files of it) and return the new name; nothing is deleted."""
-    aside = path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    kept = aside(path, why)
     for file in which or (path, _log(path)):
         if file.exists():
-            file.rename(file.with_name(file.name.replace(path.name, aside.name, 1)))
-    return aside
+            file.rename(file.with_name(file.name.replace(path.name, kept.name, 1)))
+    return kept
+
+
+def aside(path: Path, why: str) -> Path:
+    """Return a name under which a database may be kept beside the one that takes its place."""
+    return path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
 
 
 def remove(path: Path) -> None:
@@ -258,9 +266,9 @@ def _create(connection: duckdb.DuckDBPyConnection, path: Path, found: int | None
             _migrate(connection, older)
         if found is not None:
             _check_tables(connection, path)
-        for folder in ("schema", "views", "questions"):
-            for name in statement_names(folder):
-                connection.execute(statement(f"{folder}/{name}"))
+        for name in statement_names("schema"):
+            connection.execute(statement(f"schema/{name}"))
+        _create_views(connection)
         if found is None:
             connection.execute(
                 "INSERT INTO meta VALUES ('schema_version', ?), ('journal_seq', 0)", [SCHEMA_VERSION]
@@ -268,6 +276,18 @@ def _create(connection: duckdb.DuckDBPyConnection, path: Path, found: int | None
         if older is not None:
             connection.execute(statement("statements/open_every_trace"))
             _logger.info("%s brought from schema version %d to %d", path, older, SCHEMA_VERSION)
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make views and macros if the file has not those of this version: that takes DuckDB seconds."""
+    folders = ("views", "questions")
+    texts = [statement(f"{folder}/{name}") for folder in folders for name in statement_names(folder)]
+    made = int(hashlib.sha256("".join(texts).encode()).hexdigest()[:15], 16)
+    if not connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", [VIEWS, made]).fetchall():
+        for text in texts:
+            connection.execute(text)
+        connection.execute("DELETE FROM meta WHERE key = ?", [VIEWS])
+        connection.execute("INSERT INTO meta VALUES (?, ?)", [VIEWS, made])
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection, found: int) -> None:
@@ -280,6 +300,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection, found: int) -> None:
     for name in statement_names("schema"):
         connection.execute(statement(f"schema/{name}"))
     connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", [SCHEMA_VERSION])
+    connection.execute("DELETE FROM meta WHERE key = ?", [VIEWS])
 
 
 def _check_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

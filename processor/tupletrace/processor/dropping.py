@@ -4,22 +4,26 @@ The journal first, the database after it: whatever ends it in between, the datab
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
 from tupletrace.processor import content, journal, journal_file
+from tupletrace.processor.compact import LINGERING
 from tupletrace.processor.database import statement
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import Journal, journal_folder
 from tupletrace.processor.journal_file import COMPRESSED, WITHOUT_CONTENT
 from tupletrace.processor.store import Store
-from tupletrace.processor.strip import ROWS, Dropped, Strip
+from tupletrace.processor.strip import ROWS, Dropped, Rule, Strip
 
+_LINGERING: Final = f"INSERT INTO meta VALUES ('{LINGERING}', 1)"
 _STEP: Final = 2048
 """Spans that are in memory with their content."""
+Progress = Callable[[int, int], None]
+"""Is told how far something is, and how far it will be."""
 _Window = tuple[int, int]
 """First and last request of about so many due spans."""
 
@@ -35,10 +39,10 @@ class Place(NamedTuple):
         """Return the answer to SQL, where temporary tables are."""
         with self.store.changing() as connection:
             if asked is None:
-                return connection.execute(sql, values or None).to_arrow_table()
+                return connection.sql(sql, params=values or None).to_arrow_table()
             connection.register("asked", asked)
             try:
-                return connection.execute(sql, values or None).to_arrow_table()
+                return connection.sql(sql, params=values or None).to_arrow_table()
             finally:
                 connection.unregister("asked")
 
@@ -48,11 +52,10 @@ class Place(NamedTuple):
         return [file for file in files if self.journal is None or file < self.journal.file]
 
 
-def drop(place: Place, *, content_only: bool = False, before_unix_nano: int | None = None) -> Job[Dropped]:
+def drop(place: Place, rule: Rule, progress: Progress) -> Job[Dropped]:
     """Drop the traces of the temporary table ``due``, or their content, from the journal and the database.
 
-    ``before_unix_nano``: what no stored trace has goes too if it is of a time before it. Ended too early, it
-    is begun anew another time.
+    Ended before its end, it is begun anew another time. ``progress`` is told of the files of the journal.
     """
     dropped = Dropped()
     rows = place.asked(statement("statements/due_rows"))
@@ -62,9 +65,9 @@ def drop(place: Place, *, content_only: bool = False, before_unix_nano: int | No
     dropped.traces = counted["n"][0].as_py()
     yield
     last = place.store.journal_seq
-    strip = Strip(place.asked, dropped, last, before_unix_nano, content_only=content_only)
-    yield from _from_journal(place, strip, seqs, before_unix_nano, content_only=content_only)
-    if content_only:
+    strip = Strip(place.asked, rule, last, dropped)
+    yield from _from_journal(place, rule, strip, last, seqs, progress)
+    if rule.content_only:
         yield from _content(place, windows, dropped)
     else:
         yield from _traces(place, windows)
@@ -85,15 +88,18 @@ def _windows(seqs: list[int], spans: list[int]) -> Iterator[_Window]:
 
 
 def _from_journal(
-    place: Place, strip: Strip, seqs: list[int], before: int | None, *, content_only: bool
+    place: Place, rule: Rule, strip: Strip, last: int, seqs: list[int], progress: Progress
 ) -> Job[None]:
-    last_due = strip.last if before is None else seqs[-1] if seqs else 0
+    before, content_only = rule.before_unix_nano, rule.content_only
+    last_due = last if before is None else seqs[-1] if seqs else 0
     if place.journal and 0 < journal_file.state(place.journal.file).first <= last_due:
         place.journal.roll()
-    for file in place.closed():
+    files = place.closed()
+    for number, file in enumerate(files):
+        progress(number, len(files))
         found = journal_file.state(file)
         yield
-        over = before is not None and found.last_unix_nano < before and found.last <= strip.last
+        over = before is not None and found.last_unix_nano < before and found.last <= last
         here = seqs[bisect_left(seqs, found.first) : bisect_right(seqs, found.last)]
         stripped = found.version == WITHOUT_CONTENT
         if found.empty or not (before is None or here or (over and not (content_only and stripped))):
@@ -103,6 +109,7 @@ def _from_journal(
             continue
         version = WITHOUT_CONTENT if stripped or (over and content_only) else COMPRESSED
         yield from journal_file.rewriting(file, version, strip)
+    progress(len(files), len(files))
     yield from _trim(place)
 
 
@@ -142,6 +149,7 @@ def _content(place: Place, windows: list[_Window], dropped: Dropped) -> Job[None
                 connection.register("stripped", rows)
                 connection.execute("INSERT INTO spans BY NAME FROM stripped")
                 connection.unregister("stripped")
+                connection.execute(_LINGERING)
             dropped.spans += int(had.sum())
         yield
     with place.store.changing() as connection:
@@ -155,9 +163,12 @@ def _content(place: Place, windows: list[_Window], dropped: Dropped) -> Job[None
 
 def _traces(place: Place, windows: list[_Window]) -> Job[None]:
     """Delete what hangs on traces, then their spans: as long as one of these is there the trace is due."""
+    if not windows and not place.asked("SELECT 1 FROM due LIMIT 1").num_rows:
+        return
     with place.store.changing() as connection:
         for (table,) in connection.execute(statement("statements/tables_beside_spans")).fetchall():
             connection.execute(f"DELETE FROM {table} WHERE trace_id IN (FROM due)")
+        connection.execute(_LINGERING)
     yield
     for first, last in windows:
         with place.store.changing() as connection:

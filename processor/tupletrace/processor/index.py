@@ -42,6 +42,15 @@ _SETTLE_WITHIN_S: Final = 2.0
 """Settling has a cost of its own, whatever it settles: it waits for more, but not for longer than this."""
 
 
+def finished(job: "Job[T]") -> T:
+    """Make every step of a job, and return what it returns."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            return end.value
+
+
 def catch_up(folder: Path, store: Store) -> None:
     """Index every journalled request that the store has not seen."""
     for _ in batches(folder, store):
@@ -126,7 +135,7 @@ class Indexer:
     def __init__(self, folder: Path, store: Store) -> None:
         """Start following ``folder``."""
         self._folder, self._store = folder, store
-        self._woken, self._stopping = threading.Event(), threading.Event()
+        self._woken, self._stopping, self._ending = threading.Event(), threading.Event(), threading.Event()
         self._failure: Exception | None = None
         self._settle_at = 0.0
         self._jobs: deque[tuple[Job[Any], Future[Any]]] = deque()
@@ -148,9 +157,11 @@ class Indexer:
         done: Future[T] = Future()
         done.set_running_or_notify_cancel()
         self._jobs.append((job, done))
-        if self._stopping.is_set():
-            self._give_up()
         return done
+
+    def end_jobs(self) -> None:
+        """Give up the jobs that are not done yet, and those that are still given."""
+        self._ending.set()
 
     def stop(self) -> None:
         """Index what is left and end the thread."""
@@ -171,6 +182,8 @@ class Indexer:
         self._step()
 
     def _advance(self) -> None:
+        if self._ending.is_set():
+            self._give_up()
         until = time.monotonic() + _JOBS_S
         while self._jobs and time.monotonic() < until:
             job, done = self._jobs[0]

@@ -1,19 +1,22 @@
 """The journal indexed anew, whole into a new file or from a day on: after damage, or by mended mappings."""
 
-from collections.abc import Callable
+import os
+import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from tupletrace.processor import database, index, journal
+from tupletrace.processor.compact import succeeding
 from tupletrace.processor.database import StoreError
+from tupletrace.processor.dropping import Place
+from tupletrace.processor.dropping import Progress as Progress
+from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.store import Store
 
 _BATCHES_A_SETTLING: Final = 16
-Progress = Callable[[int, int], None]
-"""Is told how many of the journal's requests are indexed, and how many there are."""
 
 
 def rebuild(path: Path, progress: Progress) -> Path | None:
@@ -24,26 +27,52 @@ def rebuild(path: Path, progress: Progress) -> Path | None:
     Raises:
         StoreError, JournalError: there is nothing to make it from.
     """
-    folder = journal_folder(path)
-    if journal.first_seq(folder) is None:
-        raise StoreError(f"there is no journal at {folder}: nothing to make {path} from")
-    making = unfinished(path)
-    try:
-        store = Store(making)
-    except StoreError:
-        # The attempt that was ended has left no usable file.
-        database.remove(making)
-        store = Store(making)
+    store, making = _begun(path)
     with closing(store):
-        follow(folder, store, progress)
+        follow(journal_folder(path), store, progress)
     kept = database.set_aside(path, "replaced") if path.exists() else None
     making.replace(path)
     return kept
 
 
-def unfinished(path: Path) -> Path:
-    """Return where a database is made again until it is whole."""
-    return path.with_name(path.name + ".rebuilding")
+def rebuilding(place: Place, progress: Progress) -> Job[Path]:
+    """Make the database again beside the one that is open, in steps, and let it take its place.
+
+    Raises:
+        StoreError, JournalError: there is nothing to make it from.
+    """
+    store, _ = _begun(place.path)
+    try:
+        yield from _following(journal_folder(place.path), store, progress)
+    except BaseException:
+        store.close()
+        raise
+    # A second name: the first goes to the new file at one stroke.
+    kept = database.aside(place.path, "replaced")
+    os.link(place.path, kept)
+    yield from succeeding(place.path, place.store, store)
+    return kept
+
+
+def _begun(path: Path) -> tuple[Store, Path]:
+    folder = journal_folder(path)
+    if journal.first_seq(folder) is None:
+        raise StoreError(f"there is no journal at {folder}: nothing to make {path} from")
+    # A name of its own each time: DuckDB remembers those of the files that it has open.
+    making = path.with_name(f"{path.name}.rebuilding-{time.time_ns()}")
+    for left in unfinished(path):
+        left.replace(making)
+    try:
+        return Store(making), making
+    except StoreError:
+        # The attempt that was ended has left no usable file.
+        database.remove(making)
+        return Store(making), making
+
+
+def unfinished(path: Path) -> list[Path]:
+    """Return what an attempt to make a database again has left that was ended."""
+    return [left for left in path.parent.glob(f"{path.name}.rebuilding*") if left.is_file()]
 
 
 def reprocess(path: Path, since: datetime, progress: Progress) -> int:
@@ -52,29 +81,44 @@ def reprocess(path: Path, since: datetime, progress: Progress) -> int:
     Raises:
         StoreError: the journal no longer holds all of them; nothing is changed then.
     """
-    folder = journal_folder(path)
+    with closing(Store(path)) as store:
+        return index.finished(reprocessing(Place(path, store), since, progress))
+
+
+def reprocessing(place: Place, since: datetime, progress: Progress) -> Job[int]:
+    """Do so with a database that is open, in steps. What is kept of dropped content stays as it is."""
+    folder, store = journal_folder(place.path), place.store
     first = journal.seq_at(folder, int(since.timestamp() * 1_000_000_000))
     if first is None:
         return 0
-    lost = sum(one.count for batch in journal.read(folder, first - 1, 2**26) for one in batch if one.damage)
+    lost = 0
+    for batch in journal.read(folder, first - 1, index.BATCH_BYTES):
+        lost += sum(one.count for one in batch if one.damage)
+        yield
     if lost:
         raise StoreError(
             f"{lost} requests of {folder} since {since:%Y-%m-%d %H:%M} cannot be read, so that "
             "their spans would be lost; nothing is changed"
         )
-    with closing(Store(path)) as store:
-        index.catch_up(folder, store)
-        store.rewind(first)
-        follow(folder, store, lambda done, all_of_them: progress(done - first + 1, all_of_them - first + 1))
-    return journal.last_seq(folder) - first + 1
+    index.catch_up(folder, store)
+    store.rewind(first)
+    # Without a pause: nothing that comes now can be indexed before it.
+    follow(folder, store, lambda done, all_of_them: progress(done - first + 1, all_of_them - first + 1))
+    return store.journal_seq - first + 1
 
 
 def follow(folder: Path, store: Store, progress: Progress) -> None:
     """Index and settle everything that the journal has and the store has not seen."""
+    for _ in _following(folder, store, progress):
+        pass
+
+
+def _following(folder: Path, store: Store, progress: Progress) -> Job[None]:
     last = journal.last_seq(folder)
     for number, _ in enumerate(index.batches(folder, store), 1):
         progress(store.journal_seq, last)
         if number % _BATCHES_A_SETTLING == 0:
             store.settle(index.QUIET_MS)
+        yield
     store.settle(0)
     progress(last, last)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import math
+import re
 import shutil
 import threading
 import time
@@ -9,15 +11,19 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
+
 from tupletrace.processor import index, journal, journal_file, metrics
-from tupletrace.processor.compact import compacting
+from tupletrace.processor.compact import LINGERING, compacting
 from tupletrace.processor.database import StoreError, statement
-from tupletrace.processor.dropping import Place, drop
+from tupletrace.processor.dropping import Place, Progress, drop
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
+from tupletrace.processor.strip import Rule
 
 _logger: Final = logging.getLogger(__name__)
 _RECORDS: Final = "dropped.jsonl"
@@ -34,6 +40,10 @@ _LOOK_S: Final = 60.0
 _ENOUGH: Final = 0.9
 """Of the size that is allowed is left, so that not every new request drops an old one."""
 _LEAST: Final = 0.1
+_DURATION: Final = re.compile(r"(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?", re.IGNORECASE)
+_UNITS_S: Final = {"y": 365 * 86_400, "w": 7 * 86_400, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_THOUSANDS: Final = ("", "k", "m", "g", "t", "p")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,18 @@ class Policy:
     spans_s: float | None = None
     size_bytes: int | None = None
 
+    @classmethod
+    def of(cls, content: str | None = None, spans: str | None = None, size: str | None = None) -> "Policy":
+        """Read what is said as ``7d``, ``1d12h``, ``20GB``.
+
+        Raises:
+            ValueError: it is no age, or no size, or content would be kept longer than its span.
+        """
+        content_s, spans_s = seconds(content) if content else None, seconds(spans) if spans else None
+        if content_s is not None and spans_s is not None and content_s > spans_s:
+            raise ValueError(f"content ({content}) cannot be kept longer than the spans it is in ({spans})")
+        return cls(content_s, spans_s, _bytes(size) if size else None)
+
     def before(self, now_s: float) -> dict[str, int]:
         """Return until when (microseconds) what is to be dropped now, in steps short beside the age."""
         ages = {_SPANS: self.spans_s, _CONTENT: self.content_s}
@@ -51,7 +73,28 @@ class Policy:
         return {what: int((now_s - (ages[what] or 0)) // step * step * 1e6) for what, step in steps.items()}
 
 
-def retaining(place: Place, policy: Policy, before: dict[str, int] | None = None) -> Job[dict[str, Any]]:
+def seconds(text: str) -> float:
+    """Return a duration in seconds: ``400d``, ``1d12h``; y, w, d, h, m, s, the longest first.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if not found or not any(found.groups()):
+        raise ValueError(f"{text!r} is no duration: write 7d, 12h or 1d12h (y, w, d, h, m, s)")
+    return float(sum(int(one[:-1]) * _UNITS_S[one[-1].lower()] for one in found.groups() if one))
+
+
+def _bytes(text: str) -> int:
+    found = _SIZE.fullmatch(text.strip())
+    if not found or not float(found[1]):
+        raise ValueError(f"{text!r} is no size: write 500MB or 20GB (a KB has 1024 bytes)")
+    return int(float(found[1]) * 1024 ** _THOUSANDS.index(found[2].lower()))
+
+
+def retaining(
+    place: Place, policy: Policy, progress: Progress, before: dict[str, int] | None = None
+) -> Job[dict[str, Any]]:
     """Drop what is older than it may be, then what is too much; return what that was, and what is left.
 
     ``before``: until when (microseconds), if that is not to the moment what ``policy`` says; then room in the
@@ -66,33 +109,63 @@ def retaining(place: Place, policy: Policy, before: dict[str, int] | None = None
     yield
     found: list[dict[str, Any] | None] = []
     for what, until in before.items():
-        found.append((yield from _drop(place, what, "age", until)))
-    if any(found) and _room(place):
+        found.append((yield from _drop(place, what, "age", until, progress)))
+    if LINGERING in _known(place) and _room(place):
         yield from compacting(place.path, place.store, always=by_hand)
     if policy.size_bytes is not None:
-        found += yield from _fit(place, policy.size_bytes)
+        found += yield from _fit(place, policy.size_bytes, progress)
     return {"dropped": [one for one in found if one], **kept(place)}
 
 
 def kept(place: Place) -> dict[str, Any]:
     """Return the bytes of database and journal, and since when spans and content are kept (None: none)."""
+    since = {f"{what}_since": us and _moment(us) for what, us in _since(place).items()}
+    return sizes(place.path) | since
+
+
+def observe(place: Place) -> None:
+    """Let metrics say what is kept."""
+
+    def seconds_since(what: str) -> float:
+        try:
+            return (_since(place)[what] or math.nan) / 1e6
+        except duckdb.Error:
+            # It is being opened again, or closed.
+            return math.nan
+
+    for what in (_SPANS, _CONTENT):
+        metrics.observe(f"{what}_since_timestamp_seconds", partial(seconds_since, what))
+    for name in sizes(place.path):
+        metrics.observe(name, lambda name=name: sizes(place.path)[name])
+
+
+def sizes(path: Path) -> dict[str, int]:
+    """Return the bytes of a database and of its journal."""
+    files = journal_folder(path).glob("*.sqlite*")
+    return {"database_bytes": _size(path), "journal_bytes": sum(map(_size, files))}
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _since(place: Place) -> dict[str, int | None]:
     with place.store.cursor() as cursor:
         ((oldest,),) = cursor.execute("SELECT epoch_us(min(start_time)) FROM spans").fetchall()
         ((until,),) = cursor.execute("SELECT max(value) FROM meta WHERE key = ?", [_BEFORE]).fetchall()
-    content = oldest if oldest is None or until is None else max(oldest, until)
-    return {
-        "database_bytes": place.path.stat().st_size,
-        "journal_bytes": sum(file.stat().st_size for file in journal_folder(place.path).glob("*.sqlite*")),
-        "spans_since": _moment(oldest),
-        "content_since": _moment(content),
-    }
+    return {_SPANS: oldest, _CONTENT: oldest if None in (oldest, until) else max(oldest, until)}
 
 
-def _moment(us: int | None) -> str | None:
-    return None if us is None else datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
+def _moment(us: int) -> str:
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
 
 
-def _drop(place: Place, what: str, because: str, before: int) -> Job[dict[str, Any] | None]:
+def _drop(
+    place: Place, what: str, because: str, before: int, progress: Progress
+) -> Job[dict[str, Any] | None]:
     folder, content_only = journal_folder(place.path), what == _CONTENT
     last = place.store.journal_seq
     said = _known(place) if content_only else {}
@@ -104,7 +177,7 @@ def _drop(place: Place, what: str, because: str, before: int) -> Job[dict[str, A
             {"before": before, "received": received, "since": known[0], "looked_at": known[1]},
         )
     yield
-    dropped = yield from drop(place, content_only=content_only, before_unix_nano=before * 1000)
+    dropped = yield from drop(place, Rule(content_only, before * 1000), progress)
     if content_only:
         with place.store.changing() as connection:
             connection.execute("DELETE FROM meta WHERE key IN (?, ?)", [_BEFORE, _LOOKED_AT])
@@ -138,12 +211,12 @@ def _received_since(folder: Path, unix_nano: int) -> int:
     return journal.last_seq(folder) + 1
 
 
-def _fit(place: Place, most: int) -> Job[list[dict[str, Any]]]:
+def _fit(place: Place, most: int, progress: Progress) -> Job[list[dict[str, Any]]]:
     """Drop the oldest content, and when there is none left the oldest spans, until the rest has room."""
     found: list[dict[str, Any]] = []
     what = _CONTENT
     since = _known(place).get(_BEFORE, _EVER_US)
-    while (used := _used(place)) > most:
+    while (used := sum(sizes(place.path).values())) > most:
         share = min(max((used - most * _ENOUGH) / used, _LEAST), 1.0)
         asked = statement("statements/start_quantile")
         (began,) = place.asked(asked, share=share, since=since)["began"].to_pylist()
@@ -153,7 +226,7 @@ def _fit(place: Place, most: int) -> Job[list[dict[str, Any]]]:
         if began is None:
             what, since = _SPANS, _EVER_US
             continue
-        record = yield from _drop(place, what, "size", began + 1)
+        record = yield from _drop(place, what, "size", began + 1, progress)
         since = began + 1 if what == _CONTENT else since
         if record:
             found.append(record)
@@ -162,17 +235,16 @@ def _fit(place: Place, most: int) -> Job[list[dict[str, Any]]]:
     return found
 
 
-def _used(place: Place) -> int:
-    now = kept(place)
-    return now["database_bytes"] + now["journal_bytes"]
-
-
 def _room(place: Place) -> bool:
     """Say whether there is room on the disk for a copy of the database."""
     there = shutil.disk_usage(place.path.parent).free > place.path.stat().st_size
     if not there:
         _logger.warning("no room to copy %s: what was dropped is given back another time", place.path)
     return there
+
+
+def _unseen(_done: int, _total: int) -> None:
+    """Nobody looks."""
 
 
 class Keeper:
@@ -185,7 +257,8 @@ class Keeper:
         self._place, self._policy, self._run = place, policy, run
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tupletrace-retention", daemon=True)
-        self._thread.start()
+        if policy != Policy():
+            self._thread.start()
 
     def stop(self) -> None:
         """End the thread; a job under way is not waited for."""
@@ -197,10 +270,11 @@ class Keeper:
         done: dict[str, int] = {}
         while True:
             before = self._policy.before(time.time())
-            over = self._policy.size_bytes is not None and _used(self._place) > self._policy.size_bytes
+            used = sum(sizes(self._place.path).values())
+            over = self._policy.size_bytes is not None and used > self._policy.size_bytes
             if before != done or over:
                 try:
-                    self._run(retaining(self._place, self._policy, before)).result()
+                    self._run(retaining(self._place, self._policy, _unseen, before)).result()
                     done = before
                 except Exception as error:  # noqa: BLE001 - nothing is lost, it is tried again
                     if isinstance(error, StoreError) and self._stopping.is_set():

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 import pyarrow as pa
 
-from tupletrace.processor import index, listen, logs, metrics, query
+from tupletrace.processor import index, listen, logs, metrics, query, retention
 from tupletrace.processor.admin import Admin
 from tupletrace.processor.admission import Admission
+from tupletrace.processor.dropping import Place
 from tupletrace.processor.forward import Forwarder
 from tupletrace.processor.grpc_server import GrpcServer, GrpcSettings
 from tupletrace.processor.guard import Callers
@@ -25,6 +26,7 @@ from tupletrace.processor.limits import Limits
 from tupletrace.processor.lock import DatabaseLock
 from tupletrace.processor.receive import Receiver
 from tupletrace.processor.refusal import Unavailable
+from tupletrace.processor.retention import Policy
 from tupletrace.processor.store import Store
 from tupletrace.processor.tls import Tls
 from tupletrace.processor.tokens import Access, tokens_file
@@ -63,6 +65,7 @@ class Settings:
     """Of the disk, that stay free (default: 5 %, at least 1 GiB)."""
     forward: str | None = None
     """Another OTLP/gRPC endpoint that gets everything as well."""
+    retention: Policy = field(default_factory=Policy)
 
 
 def serve(settings: Settings) -> None:
@@ -143,7 +146,10 @@ def _run(
         metrics.observe("journal_seq", lambda: max(receiver.journal_seq, last_before))
         metrics.observe("index_seq", lambda: _indexed(store))
         ready = _ready(admission, stopping)
-        admin = Admin(settings.database, store, admission)
+        place = Place(settings.database, store, journal)
+        admin = Admin(place, admission, indexer.run)
+        retention.observe(place)
+        keeper = retention.Keeper(place, settings.retention, indexer.run)
         http_server = HttpServer(receiver, answer, access, _http(settings, admin), ready)
         try:
             grpc_server = GrpcServer(receiver, access, GrpcSettings(*settings.grpc, settings.tls), ready)
@@ -165,6 +171,8 @@ def _run(
             if flight:
                 flight.stop()
         finally:
+            keeper.stop()
+            indexer.end_jobs()
             queries.stop()
             http_server.stop()
     finally:

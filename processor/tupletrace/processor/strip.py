@@ -55,22 +55,27 @@ class Dropped:
     undecodable: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is dropped of the traces in the temporary table ``due``, and what beside them."""
+
+    content_only: bool = False
+    before_unix_nano: int | None = None
+    """What no stored trace has goes too if it is of a time before this."""
+    about: tuple[bytes, bytes] | None = None
+    """Log records go too that have this attribute with this value."""
+
+
 class Strip:
     """Takes what is due out of requests, and counts log records."""
 
-    def __init__(
-        self, ask: Ask, dropped: Dropped, last: int, before_unix_nano: int | None, *, content_only: bool
-    ) -> None:
-        """Take the traces of ``due``, and what no stored trace has if it is of a time before that.
-
-        Up to request ``last``: what came after it is not in the database yet.
-        """
-        self._ask, self._dropped, self.last = ask, dropped, last
-        self._before, self._content_only = before_unix_nano, content_only
+    def __init__(self, ask: Ask, rule: Rule, last: int, dropped: Dropped) -> None:
+        """Work up to request ``last``: what came after it is not in the database yet."""
+        self._ask, self._rule, self._last, self._dropped = ask, rule, last, dropped
 
     def __call__(self, requests: list[Request]) -> list[Request]:
         """Return the requests as they are to be kept; without a body where nothing is left."""
-        later = [request for request in requests if request.seq > self.last]
+        later = [request for request in requests if request.seq > self._last]
         requests = requests[: len(requests) - len(later)]
         if not requests:
             return later
@@ -78,8 +83,10 @@ class Strip:
         within = {"first": requests[0].seq, "last": requests[-1].seq}
         ids = {record.trace_id for request, message in parsed for record in _records(request.signal, message)}
         due = self._among(_TRACES, ids)
-        stored = self._stored(within) if self._before is not None else set[tuple[bytes, bytes]]()
-        rows = self._rows(within) if due and self._content_only else {}
+        stored = (
+            self._stored(within) if self._rule.before_unix_nano is not None else set[tuple[bytes, bytes]]()
+        )
+        rows = self._rows(within) if due and self._rule.content_only else {}
         return [
             self._spans(request, message, due, stored, rows.get(request.seq, []))
             if request.signal == wire.TRACES and message is not None
@@ -97,7 +104,7 @@ class Strip:
         stored: set[tuple[bytes, bytes]],
         rows: list[dict[str, Any]],
     ) -> Request:
-        before = self._before or 0
+        before = self._rule.before_unix_nano or 0
 
         def goes(span: Any) -> bool:
             # What was delivered again, or left out by a stage, is not stored under this request.
@@ -113,21 +120,24 @@ class Strip:
     def _logs(self, request: Request, message: Any, due: set[bytes]) -> Request:
         records = list(_records(request.signal, message))
         homeless = {record.trace_id for record in records} - due
-        alive = self._among(_ALIVE, homeless) if self._before is not None else set[bytes]()
+        alive = self._among(_ALIVE, homeless) if self._rule.before_unix_nano is not None else set[bytes]()
         answers = {_response(record) for record in records if not record.trace_id} - {b""}
         judged = self._answered(answers) if answers else set[bytes]()
+        about, before = self._rule.about, self._rule.before_unix_nano or 0
 
         def goes(record: Any) -> bool:
             if record.trace_id in due or (not record.trace_id and _response(record) in judged):
                 return True
+            if about and _said(record, about[0]) == about[1]:
+                return True
             time = record.time_unix_nano or record.observed_time_unix_nano or request.received_unix_nano
-            return record.trace_id not in alive and time < (self._before or 0)
+            return record.trace_id not in alive and time < before
 
         gone = wire.LOOSE_REQUESTS[wire.LOGS].FromString(request.body)
         if not (taken := _taken(request.signal, message, goes)):
             return request
         _taken(request.signal, gone, lambda record: not goes(record))
-        left = self._judging(gone) if self._content_only else []
+        left = self._judging(gone) if self._rule.content_only else []
         self._dropped.log_records += taken - len(left)
         if left:
             message.MergeFromString(kept.logs(left))
@@ -137,14 +147,19 @@ class Strip:
         if request.damage is not None or not request.body:
             return request
         readable = request.signal not in _LEVELS
-        old = self._before is not None and request.received_unix_nano < self._before
-        if (old and not (readable and self._content_only)) or (not readable and self._mentioned(request)):
+        old = (
+            self._rule.before_unix_nano is not None
+            and request.received_unix_nano < self._rule.before_unix_nano
+        )
+        if (old and not (readable and self._rule.content_only)) or (
+            not readable and self._mentioned(request)
+        ):
             self._dropped.undecodable += not readable
             return replace(request, body=b"")
         return request
 
     def _mentioned(self, request: Request) -> bool:
-        if self._before is not None:
+        if self._rule.before_unix_nano is not None:
             return False
         due = self._ask("SELECT trace_id FROM due")["trace_id"].to_pylist()
         return any(bytes.fromhex(trace) in request.body for trace in due)
@@ -216,4 +231,8 @@ def _keep(found: Any, has: Callable[[Any], Any]) -> None:
 
 
 def _response(record: Any) -> bytes:
-    return next((one.value.string_value for one in record.attributes if one.key == _RESPONSE), b"")
+    return _said(record, _RESPONSE)
+
+
+def _said(record: Any, key: bytes) -> bytes:
+    return next((one.value.string_value for one in record.attributes if one.key == key), b"")

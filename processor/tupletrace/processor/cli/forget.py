@@ -2,8 +2,8 @@
 
 import argparse
 
-from tupletrace.processor.cli.options import Commands, add_db, path
-from tupletrace.processor.cli.rebuild import alone, shown
+from tupletrace.processor.cli.options import Commands, path
+from tupletrace.processor.cli.rebuild import add_place, done, place, shown
 
 
 def add(commands: Commands) -> None:
@@ -18,26 +18,24 @@ def add(commands: Commands) -> None:
         whose.add_argument(f"--{kind}", metavar="ID", help=said)
     said = "out of this snapshot instead of the database; again for more"
     parser.add_argument("--snapshot", type=path, action="append", metavar="FILE", help=said)
-    add_db(parser)
+    add_place(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(asked: argparse.Namespace) -> int:
-    from tupletrace.processor.forget import KINDS, forget, others
+    from tupletrace.processor.forget import KINDS
 
     kind = next(kind for kind in KINDS if getattr(asked, kind) is not None)
     if asked.snapshot:
         return _from_snapshots(asked, kind)
-    with alone(asked, "forgetting") as progress:
-        record = forget(asked.db, kind, getattr(asked, kind), progress)
+    record = done(asked, "forget", {kind: getattr(asked, kind)})
     said = (
         f"{record['traces']} traces with {record['spans']} spans are gone from the journal and the database"
     )
-    print(f"{said} of {asked.db}")
-    remaining = others(asked.db)
-    for file in remaining:
+    print(f"{said} of {place(asked)}")
+    for file in record["others"]:
         print(f"not looked into, delete it yourself if it may hold some of them: {file}")
-    return 1 if remaining else 0
+    return 1 if record["others"] else 0
 
 
 def _from_snapshots(asked: argparse.Namespace, kind: str) -> int:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from tupletrace.processor.cli.options import Commands, UsageError, add_db
 
@@ -12,42 +12,60 @@ from tupletrace.processor.cli.options import Commands, UsageError, add_db
 def add(commands: Commands) -> None:
     """Declare the commands."""
     rebuild = commands.add_parser("rebuild", help="make the database again from its journal")
-    add_db(rebuild)
+    add_place(rebuild)
     rebuild.set_defaults(run=_rebuild)
     reprocess = commands.add_parser(
         "reprocess", help="read again what came since a day, as this version does"
     )
     reprocess.add_argument(
-        "--since", required=True, type=_moment, help="2026-11-21, 2026-11-21T10:00 (UTC), or 7d, 12h ago"
+        "--since", required=True, metavar="TIME", help="2026-11-21, 2026-11-21T10:00 (UTC), or 7d, 12h ago"
     )
-    add_db(reprocess)
+    add_place(reprocess)
     reprocess.set_defaults(run=_reprocess)
 
 
-def _moment(text: str) -> datetime:
-    units = {"d": "days", "h": "hours"}
-    if text[-1:] in units and text[:-1].isdigit():
-        return datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Let ``--db`` or ``--url`` say to which database something is done."""
+    add_db(parser)
+    parser.add_argument("--url", help="a running processor, http://HOST:PORT, instead of --db")
 
 
 def _rebuild(asked: argparse.Namespace) -> int:
-    from tupletrace.processor.rebuild import rebuild
-
-    with alone(asked, "rebuilding") as progress:
-        kept = rebuild(asked.db, progress)
-    print(f"{asked.db} is made again" + (f"; the old one is kept as {kept}" if kept else ""))
+    kept = done(asked, "rebuild", {})["kept"]
+    print(f"{place(asked)} is made again" + (f"; the old one is kept as {kept}" if kept else ""))
     return 0
 
 
 def _reprocess(asked: argparse.Namespace) -> int:
-    from tupletrace.processor.rebuild import reprocess
-
-    with alone(asked, "reprocessing") as progress:
-        count = reprocess(asked.db, asked.since, progress)
-    print(f"{count} requests since {asked.since:%Y-%m-%d %H:%M} UTC are read again")
+    answer = done(asked, "reprocess", {"since": asked.since})
+    print(f"{answer['requests']} requests since {asked.since} are read again")
     return 0
+
+
+def place(asked: argparse.Namespace) -> str:
+    """Return the name of what the options of ``add_place`` say."""
+    return asked.url or str(asked.db)
+
+
+def done(asked: argparse.Namespace, job: str, arguments: dict[str, str]) -> Any:
+    """Do a job to a database, or let the processor do it that has it open; return the answer."""
+    from tupletrace.processor import jobs
+    from tupletrace.processor.ask import Processor
+    from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
+
+    try:
+        jobs.order(job, arguments)
+        with shown(asked, f"{job}:") as progress:
+            if asked.url:
+                return Processor(asked.url).admin(job, arguments, progress)
+            try:
+                lock = DatabaseLock(asked.db)
+            except DatabaseInUse as error:
+                return Processor.of(error).admin(job, arguments, progress)
+            with lock:
+                return jobs.alone(asked.db, job, arguments, progress)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 @contextmanager

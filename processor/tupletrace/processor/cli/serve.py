@@ -26,6 +26,10 @@ def add(commands: Commands) -> None:
     _add(limits, "max-objects", "NUMBER", "most spans, attributes and values in one request (1000000)")
     _add(limits, "max-in-flight", "SIZE", "most of all requests under way; more are asked to retry (256M)")
     _add(limits, "disk-reserve", "SIZE", "left free; below, all are asked to retry (5 %%, at least 1G)")
+    keep = parser.add_argument_group("retention", "for ever unless it is said; AGE is 7d, 12h, 1d12h")
+    _add(keep, "keep-content", "AGE", "how long prompts, answers, arguments and documents are kept")
+    _add(keep, "keep-spans", "AGE", "how long spans, their tokens and costs are kept")
+    _add(keep, "keep-size", "SIZE", "most of database and journal; the oldest goes, content first (20GB)")
     parser.set_defaults(run=_run)
 
 
@@ -86,6 +90,7 @@ def _run(asked: argparse.Namespace) -> int:
     from tupletrace.processor.limits import Limits
     from tupletrace.processor.listen import PortInUse
     from tupletrace.processor.lock import DatabaseInUse
+    from tupletrace.processor.retention import Policy
     from tupletrace.processor.serve import Settings, Unprotected, serve
     from tupletrace.processor.tls import Tls, TlsUnusable
     from tupletrace.processor.tokens import TokensUnreadable
@@ -103,6 +108,10 @@ def _run(asked: argparse.Namespace) -> int:
         "objects": _size(asked.max_objects, "--max-objects"),
     }
     in_flight = _size(asked.max_in_flight, "--max-in-flight")
+    try:
+        retention = Policy.of(asked.keep_content, asked.keep_spans, asked.keep_size)
+    except ValueError as error:
+        raise UsageError(f"--keep-content, --keep-spans, --keep-size: {error}") from None
     settings = Settings(
         database=asked.db,
         grpc=_split_address(asked.grpc, "--grpc"),
@@ -116,6 +125,7 @@ def _run(asked: argparse.Namespace) -> int:
         limits=Limits(**{name: said for name, said in most.items() if said is not None}),
         forward=_forward(asked),
         reserve_bytes=_size(asked.disk_reserve, "--disk-reserve"),
+        retention=retention,
         **({} if in_flight is None else {"in_flight_bytes": in_flight}),
     )
     try:

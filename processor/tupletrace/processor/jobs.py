@@ -1,0 +1,96 @@
+"""What is done to a database by hand: alone, or by the processor that has it open beside its other work."""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tupletrace.processor.dropping import Place, Progress
+from tupletrace.processor.forget import KINDS, forgetting, others
+from tupletrace.processor.index import Job, finished
+from tupletrace.processor.rebuild import rebuild, rebuilding, reprocessing
+from tupletrace.processor.retention import Policy, retaining, seconds
+from tupletrace.processor.store import Store
+
+Arguments = Mapping[str, str]
+Answer = dict[str, Any]
+"""What JSON can say."""
+Order = Callable[[Place, Progress], Job[Answer]]
+NAMES = ("forget", "rebuild", "reprocess", "retain")
+
+
+def order(name: str, arguments: Arguments) -> Order:
+    """Return a job by its name.
+
+    They are ``forget`` (a ``user``, ``conversation`` or ``trace``), ``rebuild``, ``reprocess`` (``since``),
+    ``retain`` (``content``, ``spans``, ``size``).
+
+    Raises:
+        ValueError: it takes other arguments.
+    """
+    said = dict(arguments)
+    if name == "forget":
+        kinds = [kind for kind in KINDS if said.get(kind)]
+        if len(kinds) != 1:
+            raise ValueError(f"say whose traces to forget, by one of {', '.join(KINDS)}")
+        made: Order = partial(_forgetting, kind=kinds[0], value=said.pop(kinds[0]))
+    elif name == "reprocess":
+        made = partial(_reprocessing, since=moment(said.pop("since", "")))
+    elif name == "retain":
+        kept = {what: said.pop(what, None) for what in ("content", "spans", "size")}
+        made = partial(_retaining, policy=Policy.of(**kept))
+    else:
+        made = _rebuilding
+    if said:
+        raise ValueError(f"{name} has no {', '.join(said)}")
+    return made
+
+
+def alone(path: Path, name: str, arguments: Arguments, progress: Progress) -> Answer:
+    """Do a job to a database that nobody has open; whoever calls this owns it.
+
+    Raises:
+        ValueError: the job takes other arguments.
+        StoreError, JournalError: it cannot be done.
+    """
+    made = order(name, arguments)
+    if name == "rebuild":
+        # What is there is not looked at: it may be damaged.
+        kept = rebuild(path, progress)
+        return {"kept": kept and str(kept)}
+    with closing(Store(path)) as store:
+        return finished(made(Place(path, store), progress))
+
+
+def moment(text: str) -> datetime:
+    """Return a time that is said as ISO 8601 (UTC if it does not say), or as a duration ago, ``7d``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    with suppress(ValueError):
+        return datetime.now(UTC) - timedelta(seconds=seconds(text))
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time: write 2026-11-21, 2026-11-21T10:00, or 7d, 12h ago") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _forgetting(place: Place, progress: Progress, kind: str, value: str) -> Job[Answer]:
+    record = yield from forgetting(place, kind, value, progress)
+    return record | {"others": [str(file) for file in others(place.path)]}
+
+
+def _rebuilding(place: Place, progress: Progress) -> Job[Answer]:
+    return {"kept": str((yield from rebuilding(place, progress)))}
+
+
+def _reprocessing(place: Place, progress: Progress, since: datetime) -> Job[Answer]:
+    return {"requests": (yield from reprocessing(place, since, progress))}
+
+
+def _retaining(place: Place, progress: Progress, policy: Policy) -> Job[Answer]:
+    return (yield from retaining(place, policy, progress))
