@@ -98,6 +98,17 @@ def test_each_result_is_a_span_with_the_facts_of_its_answer(results: Any, progra
     assert CANARY not in str(ended(spans))
 
 
+def test_a_result_is_of_the_time_at_which_the_model_answered(results: Any, program: Any, spans: Any) -> None:
+    seconds = {"created_at": 1_790_000_000, "completed_at": 1_790_000_060}
+    results(written(line(1, CHAT | {"created": 1_780_000_000}), line(2, RESPONSE | seconds)))
+
+    program.call("files.content", file_id="file_1")
+
+    ended(spans)
+    times = [(span.start_time // 10**9, span.end_time // 10**9) for span in spans.get_finished_spans()]
+    assert times == [(1_780_000_000, 1_780_000_000), (1_790_000_000, 1_790_000_060)]
+
+
 @pytest.mark.parametrize("way", ["with_raw_response", "with_streaming_response"])
 def test_however_the_file_is_read(
     provider: Any, instrumented: None, results: Any, spans: Any, way: str

@@ -3,6 +3,8 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from copy import copy
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry.context import Context, attach
@@ -21,7 +23,7 @@ from tupletrace.instrumentors.context import declared_attributes
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.openai.client import Server, server_of
 from tupletrace.instrumentors.openai.endpoints import ENDPOINTS
-from tupletrace.instrumentors.openai.fields import field, text
+from tupletrace.instrumentors.openai.fields import count, field, text
 from tupletrace.instrumentors.openai.observation import Observation
 from tupletrace.instrumentors.openai.raw import loaded, parse, watch_body
 from tupletrace.semconv import names
@@ -148,18 +150,42 @@ class _Batch:
         endpoint = ENDPOINTS[_ENDPOINTS.get(field(answer, "object"), "chat")]
         if answer is None:  # expired or cancelled before a model saw it
             return
-        invocation = endpoint.begin(self._telemetry, self._server, {}, endpoint.operation, None)
+        telemetry = _dated(self._telemetry, answer)
+        invocation = endpoint.begin(telemetry, self._server, {}, endpoint.operation, None)
         endpoint.response(invocation, answer)
         invocation.attributes[names.BATCH_REQUEST_ID] = text(field(line, "id")) or field(line, "custom_id")
         invocation.attributes[names.OPENAI_RESPONSE_SERVICE_TIER] = "batch"
         invocation.attributes.update(self._declared)
-        # How long it took nobody says; a metric of durations would say nothing did.
+        # How long a completion took nobody says; a metric of durations would say nothing did.
         vars(invocation)["_record_client_metrics"] = lambda: None
         code = endpoint.error(answer)
         if code is None:
             invocation.stop()
         else:
             invocation.fail(Error(message=None, type=code))
+
+
+class _Dated:
+    """A tracer whose spans begin and end when an answer says that it was made."""
+
+    def __init__(self, tracer: Any, began: int, ended: int) -> None:
+        self._tracer, self._began, self._ended = tracer, began * 10**9, ended * 10**9
+
+    def start_span(self, *args: Any, **kwargs: Any) -> Any:
+        """Start a span; see ``Tracer``."""
+        span = self._tracer.start_span(*args, start_time=self._began, **kwargs)
+        vars(span)["end"] = partial(span.end, self._ended)
+        return span
+
+
+def _dated(telemetry: TelemetryHandler, answer: Any) -> TelemetryHandler:
+    """Return a handler of the time of one answer: prices are those of the day on which it was made."""
+    began = count(field(answer, "created")) or count(field(answer, "created_at"))
+    if began is None:  # embeddings
+        return telemetry
+    then: Any = copy(telemetry)
+    then._tracer = _Dated(then._tracer, began, count(field(answer, "completed_at")) or began)
+    return then
 
 
 def _lines(body: bytes) -> Iterator[Any]:
