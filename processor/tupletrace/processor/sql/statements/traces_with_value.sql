@@ -1,2 +1,0 @@
--- Traces with a span in which this column ($column) has this value.
-SELECT DISTINCT trace_id FROM spans WHERE $column = ?;
