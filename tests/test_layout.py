@@ -37,7 +37,7 @@ FLOW = [
     ["content", "conversation", "events", "identity", "kept"],
     ["normalise"],
     ["stages"],
-    ["prices", "own_prices", "estimate", "database", "settings", "seen"],
+    ["prices", "vendor_prices", "own_prices", "estimate", "database", "settings", "seen"],
     ["telling", "judging"],
     ["store"],
     ["index", "recost"],
