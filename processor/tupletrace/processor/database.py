@@ -26,6 +26,8 @@ VIEWS: Final = "views"
 """Key in ``meta``: a fingerprint of the views and macros that the file has."""
 _MEMORY_SHARE: Final = 0.5
 """Of the machine's (or the cgroup's) memory; the rest: Arrow batches, the journal, the kernel's cache."""
+_MOST_MEMORY: Final = 512 * 2**20
+"""DuckDB keeps what it read and wrote of the file while there is room: without a limit it grows with it."""
 
 
 _NOT_ITS_CONTENT: Final = tuple(
@@ -235,7 +237,7 @@ def _memory_limit() -> str:
     cgroup = Path("/sys/fs/cgroup/memory.max")
     if cgroup.exists() and (limit := cgroup.read_text().strip()).isdigit():
         total = min(total, int(limit))
-    return f"{int(total * _MEMORY_SHARE) // 2**20}MiB"
+    return f"{min(int(total * _MEMORY_SHARE), _MOST_MEMORY) // 2**20}MiB"
 
 
 def _checked_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int | None:

@@ -22,7 +22,9 @@ pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
 
 _CHECKPOINT_BYTES: Final = 256 * 2**20
-"""Of Arrow, about two row groups of spans: a checkpoint compresses a row group that is not full again."""
+"""Of Arrow."""
+_ROW_GROUP: Final = 122_880
+"""Rows that DuckDB compresses together; a checkpoint compresses a row group that is not full again."""
 _CHECKPOINT_S: Final = 60.0
 _POLL_S: Final = 0.01
 _RESOURCE: Final = "resource_attributes"
@@ -61,7 +63,7 @@ class Store:
 
     def _opened(self) -> None:
         self._priced: set[prices.Model] = set()
-        self._unsaved, self._saved_at = 0, time.monotonic()
+        self._unsaved, self._unsaved_spans, self._saved_at = 0, 0, time.monotonic()
         known = self._connection.execute(
             "SELECT hash(trace_id) AS trace, first_seq FROM (SELECT trace_id, first_seq FROM settled_traces "
             "UNION ALL SELECT trace_id, first_seq FROM open_traces)"
@@ -87,6 +89,7 @@ class Store:
         ``batch`` is in the order of its ``journal_seq``, which is above that of every batch before; ``told``
         are log records that tell of spans.
         """
+        self._checkpoint(batch.num_rows)
         with transaction(self._connection) as connection:
             seen, met = self._insert(batch) if batch.num_rows else (None, set[prices.Model]())
             telling_records, judging_records = telling.apart(told)
@@ -100,6 +103,7 @@ class Store:
             self._seen.add(*seen)
         self._open, self._inserted_at = True, time.monotonic()
         self._unsaved += batch.nbytes
+        self._unsaved_spans += batch.num_rows
         self._checkpoint()
 
     def _insert(self, batch: pa.Table) -> tuple[tuple[Hashes, int] | None, set[prices.Model]]:
@@ -183,16 +187,21 @@ class Store:
                 self._run("estimate")
                 self._connection.unregister("estimates")
 
-    def _checkpoint(self) -> None:
-        """Bring what was committed to disk, after so many bytes or so long: until then the journal has it."""
+    def _checkpoint(self, coming: int = 0) -> None:
+        """Bring what was committed to disk, after so many bytes or so long: until then the journal has it.
+
+        Or before ``coming`` spans, which have no room in the row group of those that are not on disk.
+        """
         due = self._unsaved >= _CHECKPOINT_BYTES or time.monotonic() >= self._saved_at + _CHECKPOINT_S
+        full = self._unsaved_spans + coming > _ROW_GROUP
+        due |= full and self._unsaved_spans > 0
         # While the file is copied: later.
         if due and self._copying.acquire(blocking=False):
             try:
                 self._connection.execute("CHECKPOINT")
             finally:
                 self._copying.release()
-            self._unsaved, self._saved_at = 0, time.monotonic()
+            self._unsaved, self._unsaved_spans, self._saved_at = 0, 0, time.monotonic()
 
     @contextmanager
     def still(self) -> Generator[Path]:
