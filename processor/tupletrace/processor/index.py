@@ -1,6 +1,8 @@
 """Journal -> decoded -> normalised -> stored -> settled: the one road by which spans reach DuckDB."""
 
+import ctypes
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -37,6 +39,7 @@ QUIET_MS: Final = 2_000
 _TICK_S: Final = 0.25
 _JOBS_S: Final = 0.05
 """So long do jobs take, then what has come is looked for again."""
+_IDLE_S: Final = 5.0
 _SETTLING_SHARE: Final = 0.1
 _SETTLE_WITHIN_S: Final = 2.0
 """Settling has a cost of its own, whatever it settles: it waits for more, but not for longer than this."""
@@ -138,6 +141,7 @@ class Indexer:
         self._woken, self._stopping, self._ending = threading.Event(), threading.Event(), threading.Event()
         self._failure: Exception | None = None
         self._settle_at = 0.0
+        self._give_back_at = math.inf
         self._jobs: deque[tuple[Job[Any], Future[Any]]] = deque()
         self._thread = threading.Thread(target=self._run, name="tupletrace-indexer", daemon=True)
         self._thread.start()
@@ -178,6 +182,9 @@ class Indexer:
             self._take_settings()
             self._step()
             self._advance()
+            if time.monotonic() >= self._give_back_at:
+                _give_back()
+                self._give_back_at = math.inf
         self._give_up()
         self._step()
 
@@ -220,6 +227,7 @@ class Indexer:
                 self._woken.clear()
                 for _ in batches(self._folder, self._store):
                     self._settle()
+                    self._give_back_at = time.monotonic() + _IDLE_S
             self._settle()
         except Exception as error:
             # The journal keeps everything: say so once, and try again at the next tick.
@@ -235,3 +243,11 @@ class Indexer:
             self._store.settle(QUIET_MS)
             now = time.monotonic()
             self._settle_at = now + min((now - began) / _SETTLING_SHARE, _SETTLE_WITHIN_S)
+
+
+def _give_back() -> None:
+    """Give the system back what was freed: allocators keep what a burst has taken, hundreds of megabytes."""
+    pa.default_memory_pool().release_unused()
+    # Only glibc has it.
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
