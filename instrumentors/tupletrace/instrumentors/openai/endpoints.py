@@ -10,6 +10,7 @@ from opentelemetry.util.genai.handler import TelemetryHandler
 from tupletrace.instrumentors.openai.chunks import CompletionChunks
 from tupletrace.instrumentors.openai.client import Server
 from tupletrace.instrumentors.openai.content import chat_content, completion_content, responses_content
+from tupletrace.instrumentors.openai.decisions import decision_content, decision_texts, describe_decision
 from tupletrace.instrumentors.openai.events import ResponseEvents
 from tupletrace.instrumentors.openai.observation import Gathered
 from tupletrace.instrumentors.openai.pictures_and_sounds import (
@@ -101,7 +102,9 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
         static_texts=responses_texts,
         error=response_error,
     ),
-    "decisions": Endpoint("chat", describe_inference, describe_response, responses_content),
+    "decisions": Endpoint(
+        "chat", describe_inference, describe_decision, decision_content, static_texts=decision_texts
+    ),
     "completions": Endpoint(
         "text_completion",
         describe_inference,
