@@ -93,10 +93,15 @@ def narrowed(sources: Sources, texts: Iterable[str]) -> Sources:
     """Return those of several sources of which the texts hold a document, or all if they hold none's."""
     if len(sources) < 2:
         return sources
-    text = "\n".join(texts)
-    seen = {version for version, one in sources.items() if any(mark in text for mark in one.marks)}
+    seen = seen_in(sources, texts)
     # Of documents without a mark, too short ones, nothing can be seen.
     return {version: one for version, one in sources.items() if version in seen or not (seen and one.marks)}
+
+
+def seen_in(sources: Sources, texts: Iterable[str]) -> Sources:
+    """Return those of the sources of which the texts hold a document."""
+    text = "\n".join(texts)
+    return {version: one for version, one in sources.items() if any(mark in text for mark in one.marks)}
 
 
 def write_sources(attributes: MutableMapping[str, Any], sources: Sources) -> None:

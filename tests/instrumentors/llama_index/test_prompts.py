@@ -12,6 +12,7 @@ from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, CompletionResponse, LLMMetadata
 from llama_index.core.llms import CustomLLM
 from llama_index.core.prompts import ChatPromptTemplate, RichPromptTemplate, SelectorPromptTemplate
+from llama_index.core.retrievers import QueryFusionRetriever
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import BaseModel
 
@@ -301,3 +302,21 @@ def test_a_query_engines_prompt_changes_with_its_template_and_not_with_the_quest
     first, second, third = identities()
     assert first == second
     assert first[1] != third[1]
+
+
+def test_a_prompt_that_a_retriever_keeps_as_a_mere_text_is_known_by_it(
+    index: VectorStoreIndex, llm: Any, identities: Any
+) -> None:
+    def ask(question: str, prompt: str | None = None) -> Identity:
+        QueryFusionRetriever(
+            [index.as_retriever()], llm=llm(), num_queries=2, use_async=False, query_gen_prompt=prompt
+        ).retrieve(question)
+        (identity,) = identities()
+        return identity
+
+    its_own, other = (
+        ask("Where?"),
+        ask("Where?", "Think of other ways to ask this, {num_queries}: {query}"),
+    )
+    assert its_own[0] == other[0] == "query_gen_prompt"
+    assert its_own == ask("When?") != other

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from llama_index.core.postprocessor import SimilarityPostprocessor
 from llama_index.core.retrievers import BaseRetriever, QueryFusionRetriever
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.core.vector_stores import ExactMatchFilter, MetadataFilters, SimpleVectorStore
+from pydantic import PrivateAttr
 
 pytestmark = pytest.mark.usefixtures("instrumented")
 
@@ -90,11 +92,29 @@ class CollectionStore(SimpleVectorStore):
     collection_name: str = ""
 
 
-def test_a_stores_collection_is_the_data_source(named: Any, version: Any) -> None:
+class ChromaStore(SimpleVectorStore):
+    """A vector store that keeps a collection of Chroma's, whose name is a property of its model's."""
+
+    _collection: Any = PrivateAttr()
+
+
+def in_collection(name: str) -> CollectionStore:
+    store = CollectionStore()
+    store.collection_name = name
+    return store
+
+
+def over_chroma(name: str) -> ChromaStore:
+    store = ChromaStore()
+    store._collection = SimpleNamespace(_model=SimpleNamespace(name=name))
+    return store
+
+
+@pytest.mark.parametrize("store", [in_collection, over_chroma])
+def test_a_stores_collection_is_the_data_source(named: Any, version: Any, store: Any) -> None:
     def over(collection: str) -> Any:
-        store = CollectionStore()
-        store.collection_name = collection
-        return build(storage_context=StorageContext.from_defaults(vector_store=store)).as_retriever()
+        context = StorageContext.from_defaults(vector_store=store(collection))
+        return build(storage_context=context).as_retriever()
 
     assert version(over("docs-v1")) != version(over("docs-v2"))
     assert named("retrieval")[0].attributes["gen_ai.data_source.id"] == "docs-v2"

@@ -10,6 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools import FunctionTool, QueryEngineTool
 from llama_index.core.workflow import Context, Event, StartEvent, StopEvent, Workflow, step
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import use_span
 
 from tupletrace.instrumentors.openai import OpenAIInstrumentor
 
@@ -166,3 +167,30 @@ def test_embedding_calls_of_several_requests_say_all_their_tokens(
 
     (embeddings,) = named("embeddings")
     assert embeddings.attributes["gen_ai.usage.input_tokens"] == 15
+
+
+def test_a_synthesizer_that_leaves_the_documents_out_is_not_fed(
+    index: VectorStoreIndex, llm: Any, fed: Any
+) -> None:
+    index.as_query_engine(llm=llm(), response_mode="generation").query("Where is Paris?")
+
+    assert fed() == [()]
+
+
+def test_what_is_found_by_hand_in_another_trace_does_not_feed_this_one(
+    index: VectorStoreIndex, llm: Any, fed: Any, found: Any, tracer_provider: TracerProvider
+) -> None:
+    """Two retrievers find the same page, each for a request of its own, before either asks."""
+    tracer = tracer_provider.get_tracer("app")
+    requests = [tracer.start_span("request") for _ in range(2)]
+    pages: list[str] = []
+    for top_k, request in enumerate(requests, start=1):
+        with use_span(request):
+            pages.append(index.as_retriever(similarity_top_k=top_k).retrieve("Where?")[0].text)
+    for page, request in zip(pages, requests, strict=True):
+        with use_span(request, end_on_exit=True):
+            llm().complete(f"Of {page} tell more")
+
+    first, second = found()
+    assert first != second
+    assert fed() == [(first,), (second,)]

@@ -38,6 +38,12 @@ def in_conversation() -> bool:
     return hasattr(current_engine(), "chat_history")
 
 
+def reads_documents() -> bool:
+    """Tell whether the engine at work has the model read what it retrieved: ``generation`` does not."""
+    synthesizer = getattr(current_engine(), "_response_synthesizer", None)
+    return all(kind.__name__ != "Generation" for kind in type(synthesizer).__mro__)
+
+
 def query_family(telemetry: TelemetryHandler) -> Family:
     """Wrap the query engines."""
     query = around("llama_index query engine", _begin(telemetry))

@@ -14,6 +14,7 @@ from tupletrace.instrumentors.identity import write_tools
 from tupletrace.instrumentors.llama_index.answers import Answer, reports
 from tupletrace.instrumentors.llama_index.calls import Call, around
 from tupletrace.instrumentors.llama_index.content import as_input, as_output, as_tool_definitions
+from tupletrace.instrumentors.llama_index.engines import reads_documents
 from tupletrace.instrumentors.llama_index.hooks import Family
 from tupletrace.instrumentors.llama_index.models import provider_name, request_model, request_settings
 from tupletrace.instrumentors.llama_index.prompts import call_prompt, described_tools
@@ -100,7 +101,9 @@ class LLMCall(Call[InferenceInvocation]):
         prompt = call_prompt(llm, texts, _schema(settings.get("response_format")))
         write_step(invocation.attributes)
         write_tools(invocation.attributes, definitions or described_tools(texts))
-        write_sources(invocation.attributes, sources_of([text for _, text in texts], around))
+        write_sources(
+            invocation.attributes, sources_of([text for _, text in texts], around, read=reads_documents())
+        )
         if prompt is not None:
             prompt.write(invocation.attributes)
 

@@ -1,15 +1,17 @@
 """The prompt identity of one LLM call: declared, an agent's own, a template's, or the static text."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from tupletrace.instrumentors.context import declared_prompt
 from tupletrace.instrumentors.identity import Prompt, caller_name, static_prompt
 from tupletrace.instrumentors.llama_index.engines import current_engine, engine_caller, in_conversation
+from tupletrace.instrumentors.llama_index.retrievers import current_retriever
 from tupletrace.instrumentors.llama_index.templates import SYSTEM_ROLES, Template, predicted, source_of
 from tupletrace.instrumentors.llama_index.trajectory import Step, current_step
 from tupletrace.semconv import fingerprint
 
+_SHORTEST_LITERAL: Final = 24
 Messages = Sequence[tuple[str, str]]
 """``(role, text)`` in order."""
 
@@ -32,7 +34,7 @@ def call_prompt(llm: Any, messages: Messages, response_schema: Any = None) -> Pr
     if templates:
         unknown = [message for message in system if sources[message] is None]
         return _from_templates(templates, unknown)
-    return static_prompt(system, engine_caller(), response_schema)
+    return static_prompt(system, engine_caller(), response_schema) or _held(messages)
 
 
 def agent_prompt(step: Step | None, messages: Messages) -> Prompt | None:
@@ -86,6 +88,18 @@ def _from_templates(templates: list[Template], static: Messages) -> Prompt:
     derived = fingerprint.template_version(written, first.format)
     name = name or _name_in_engine(first) or engine_caller() or caller_name()
     return Prompt(str(name), derived, "derived")
+
+
+def _held(messages: Messages) -> Prompt | None:
+    """Return the prompt that the retriever or engine at work keeps as a mere text and formats itself."""
+    for holder in (current_retriever(), current_engine()):
+        texts: Mapping[str, Any] = getattr(holder, "__dict__", {})
+        for name, text in texts.items():
+            literal = text.partition("{")[0] if isinstance(text, str) else ""
+            if len(literal) >= _SHORTEST_LITERAL and any(said.startswith(literal) for _, said in messages):
+                version = fingerprint.template_version([("user", text)], "f-string")
+                return Prompt(name.strip("_"), version, "derived")
+    return None
 
 
 def _name_in_engine(template: Template) -> str | None:

@@ -111,7 +111,10 @@ def _collection(retriever: Any) -> str | None:
     index, namespace = _field(store, "index_name"), _field(store, "namespace")
     if isinstance(index, str):
         return f"{index}/{namespace}" if isinstance(namespace, str) and namespace else index
-    named = _field(store, "collection_name") or _field(_field(store, "collection"), "name")
+    collection = _field(store, "collection")
+    # Chroma's own collection keeps its name in its model.
+    named = _field(store, "collection_name") or _field(collection, "name")
+    named = named or _field(_field(collection, "model"), "name")
     if isinstance(named, str):
         return named
     own = getattr(getattr(_field(retriever, "index"), "index_struct", None), "index_id", None)

@@ -21,6 +21,11 @@ from tupletrace.semconv import names
 _RETRIEVER: Final = create_key("tupletrace.llama_index.retriever")
 
 
+def current_retriever() -> Any:
+    """Return the innermost retriever at work."""
+    return get_value(_RETRIEVER)
+
+
 def family(telemetry: TelemetryHandler) -> Family:
     """Wrap the retrievers; one that asks others has theirs below it, and their identity in its own."""
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from opentelemetry.context import Context, create_key, get_value, set_value
 
-from tupletrace.instrumentors.feeding import LooseSources, Source, Sources, narrowed, source
+from tupletrace.instrumentors.feeding import LooseSources, Source, Sources, narrowed, seen_in, source
 
 _GATHERED: Final = create_key("tupletrace.llama_index.gathered")
 _loose: Final = LooseSources()
@@ -43,11 +43,14 @@ def pass_on(context: Context) -> None:
         gathered.above.found |= gathered.found
 
 
-def sources_of(texts: Iterable[str], context: Context) -> Sources:
-    """Return the sources that a model is given, which is called with these texts in this context."""
+def sources_of(texts: Iterable[str], context: Context, *, read: bool) -> Sources:
+    """Return the sources that a model is given, which is called with these texts in this context.
+
+    ``read`` says whether what was found is there for the model at all.
+    """
     gathered = _current(context)
     if gathered is not None and gathered.found:
-        return narrowed(dict(gathered.found), texts)
+        return (narrowed if read else seen_in)(dict(gathered.found), texts)
     return _loose.found_in(texts, context)
 
 
