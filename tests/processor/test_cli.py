@@ -15,14 +15,32 @@ import pytest
 
 from tupletrace.processor.cli import main
 
+WINDOW = ("--since", "2026-01-01", "--until", "2026-02-01", "--route", "route 1")
+TRACE = f"{1:032x}"
 REPORTS = [
     ("sql", "SELECT trace_id, route, cost_usd, tuple_id, complete FROM traces ORDER BY trace_id"),
     ("coverage",),
+    ("coverage", "--by", "reason", *WINDOW),
     ("costs",),
-    ("costs", "--by", "route"),
     ("costs", "--by", "model"),
-    ("costs", "--by", "prompt"),
-    ("costs", "--by", "loop"),
+    ("costs", "--by", "prompt", *WINDOW),
+    ("costs", "--trend", *WINDOW),
+    ("costs", "--forecast", "--until", "2026-01-10"),
+    ("tuples", *WINDOW),
+    ("audit", *WINDOW),
+    ("regressions", *WINDOW),
+    ("rollbacks", *WINDOW),
+    ("rollback-times", *WINDOW),
+    ("evaluations", *WINDOW),
+    ("compare", "..2026-01-04", "2026-01-04..", "--min-traces", "1", *WINDOW),
+    ("drift", "..2026-01-04", "2026-01-04..", "--min-traces", "1", "--by", "model", *WINDOW),
+    ("diff", "2026-01-03", "2026-01-06", "--route", "route 1"),
+    ("traces", "--order", "dearest", *WINDOW),
+    ("errors", *WINDOW),
+    ("health", *WINDOW),
+    ("trace", TRACE, *WINDOW),
+    ("settings",),
+    ("budgets",),
 ]
 
 
@@ -83,14 +101,15 @@ def test_with_and_without_a_processor_every_report_says_the_same(
 ) -> None:
     """In every format; the processor found by its database, and by its URL."""
     fill(processor, otlp, until)
-    asked = [(*report, "--format", "json") for report in REPORTS]
+    asked = [(*report, "--json") for report in REPORTS]
     asked += [(*REPORTS[0], "--format", "csv"), REPORTS[0]]
     by_database = [ask(*report, "--db", processor.database) for report in asked]
     by_url = [ask(*report, "--url", f"http://{processor.http}") for report in asked]
     processor.stop()
     alone = [ask(*report, "--db", processor.database) for report in asked]
-    assert by_database == by_url == alone
-    assert all(alone)
+    for report, *answers in zip(asked, by_database, by_url, alone, strict=True):
+        assert answers[0] == answers[1] == answers[2], report
+        assert answers[0]
 
 
 @pytest.fixture(scope="module")

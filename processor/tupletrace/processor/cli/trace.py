@@ -3,7 +3,14 @@
 import argparse
 from typing import Any, Final
 
-from tupletrace.processor.cli.options import Commands, UsageError, add_source, answering, show_table
+from tupletrace.processor.cli.options import (
+    Commands,
+    UsageError,
+    add_source,
+    add_window,
+    answering,
+    show_table,
+)
 
 _SPANS: Final = """
     SELECT
@@ -30,10 +37,10 @@ _SPANS: Final = """
     FROM spans
     LEFT JOIN usage_roles AS roles ON roles.trace_id = spans.trace_id AND roles.span_id = spans.span_id
     LEFT JOIN llm_calls AS calls ON calls.trace_id = spans.trace_id AND calls.span_id = spans.span_id
-    WHERE spans.trace_id = $1
+    WHERE spans.trace_id = $1 AND within(spans.start_time, $2, $3)
     ORDER BY spans.start_unix_nano, spans.span_id
 """
-_TRACE: Final = "FROM traces WHERE trace_id = $1"
+_TRACE: Final = "FROM traces WHERE trace_id = $1 AND ($2 IS NULL OR route = $2)"
 _LAYERS: Final = "FROM trace_layers WHERE trace_id = $1 ORDER BY layer, name"
 
 
@@ -41,6 +48,7 @@ def add(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser("trace", help="one trace as a tree, with times, tokens, cost and tuple")
     parser.add_argument("trace", metavar="ID", help="32 hex digits")
+    add_window(parser)
     add_source(parser)
     parser.set_defaults(run=_run)
 
@@ -48,15 +56,17 @@ def add(commands: Commands) -> None:
 def _run(asked: argparse.Namespace) -> int:
     from tupletrace.processor import render
 
-    wanted = [asked.trace.lower()]
+    wanted = asked.trace.lower()
     with answering(asked) as ask:
-        spans = ask(_SPANS, wanted)
-        if not spans.num_rows:
+        # Programs that call random.seed() use an id again: a window tells which run is meant.
+        spans = ask(_SPANS, [wanted, asked.since, asked.until])
+        traces = ask(_TRACE, [wanted, asked.route]).to_pylist()
+        if not spans.num_rows or not traces:
             raise UsageError(f"there is no trace {asked.trace} here")
         if asked.output or asked.format not in (None, "table"):
             return show_table(asked, spans)
-        (trace,) = ask(_TRACE, wanted).to_pylist()
-        layers = ask(_LAYERS, wanted).to_pylist()
+        (trace,) = traces
+        layers = ask(_LAYERS, [wanted]).to_pylist()
     head = (
         f"{trace['route']}  {_seconds(trace['duration_ns'] / 1e9)}  {_cost(trace)}  tuple {trace['tuple_id']}"
     )

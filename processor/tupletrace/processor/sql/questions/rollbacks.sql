@@ -25,21 +25,19 @@ buckets AS (
     WHERE within(traces.start_time, since, until)
     GROUP BY bad.route, bad.tuple_id, bad.before_tuple_id, bucket
 ),
+leads AS (
+    SELECT
+        *,
+        min(CASE WHEN bad_traces > before_traces THEN bucket END) OVER (
+            PARTITION BY route, tuple_id, before_tuple_id
+        ) AS worst
+    FROM buckets
+),
 returns AS (
-    SELECT back.route, back.tuple_id, back.before_tuple_id, min(back.before_seen) AS rolled_back_at
-    FROM buckets AS back
-    JOIN (
-        SELECT route, tuple_id, before_tuple_id, min(bucket) AS bucket
-        FROM buckets
-        WHERE bad_traces > before_traces
-        GROUP BY route, tuple_id, before_tuple_id
-    ) AS worst
-        ON worst.route = back.route
-        AND worst.tuple_id = back.tuple_id
-        AND worst.before_tuple_id = back.before_tuple_id
-        AND back.bucket > worst.bucket
-    WHERE back.before_traces > back.bad_traces
-    GROUP BY back.route, back.tuple_id, back.before_tuple_id
+    SELECT route, tuple_id, before_tuple_id, min(before_seen) AS rolled_back_at
+    FROM leads
+    WHERE bucket > worst AND before_traces > bad_traces
+    GROUP BY route, tuple_id, before_tuple_id
 )
 SELECT
     bad.route,

@@ -15,7 +15,7 @@ FROM (
         ('latency_factor', 2.0, 'times', 'a p95 duration of more times that before is a regression'),
         ('cost_factor', 2.0, 'times', 'a cost per trace of more times that before is a regression'),
         ('first_chunk_s', 2.0, 's', 'a longer median time to the first chunk is a regression'),
-        ('judge_score', 0.7, 'score', 'a score (0..1) below it fails; a lower mean is a regression'),
+        ('judge_score', 0.7, 'score', 'a score (0..1) below it fails, and a lower mean is a regression'),
         ('grounding_score', 0.8, 'score', 'the same where the name says grounded or faithful'),
         ('defect_score', 0.3, 'score', 'a score (0..1) above it fails, where the name is of a defect: toxicity, hallucination'),
         ('evaluation_fail_rate', 0.3, 'share', 'more failed evaluations are a regression'),
