@@ -192,8 +192,9 @@ def test_the_journal_goes_on_where_the_snapshot_ends(
     assert asked(db) == [{"spans": 10, "ids": 10}]
     before = [rows(db, query) for query in ANSWERS]
     assert all(before)
-    kept = snapshot.restore(db, file, silent)
+    kept, unjournalled = snapshot.restore(db, file, silent)
     assert kept
+    assert unjournalled == 0
     assert rows(kept) == rows(db) == [(10, 10)]
     assert [rows(db, query) for query in ANSWERS] == before
     assert rows(db, "FROM lost_requests") == []
@@ -206,7 +207,7 @@ def test_without_a_journal_numbers_go_on_after_the_snapshot(
 ) -> None:
     elsewhere = tmp_path / "elsewhere" / "x.duckdb"
     elsewhere.parent.mkdir()
-    assert snapshot.restore(elsewhere, file, silent) is None
+    assert snapshot.restore(elsewhere, file, silent) == (None, 3)
     ((seq,),) = rows(elsewhere, "SELECT indexed_seq()")
     write(elsewhere, 3, 7, after=seq)
     assert first_seq(journal_folder(elsewhere)) == 4
@@ -282,7 +283,7 @@ def test_restoring_does_not_bring_back_what_was_forgotten_since(
     later = db.with_name("later.duckdb")
     snapshot.save(db, later, silent)
     for one in (file, later):
-        kept = snapshot.restore(db, one, silent)
+        kept, _ = snapshot.restore(db, one, silent)
         assert asked(db) == [{"spans": 4, "ids": 4}]
         assert kept
         kept.unlink()

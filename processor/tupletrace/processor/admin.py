@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import duckdb
@@ -24,6 +25,7 @@ from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.limits import Limits
 from tupletrace.processor.refusal import DiskReserve, Refused
+from tupletrace.processor.store import Store
 
 _logger: Final = logging.getLogger(__name__)
 _PIECE: Final = 2**20
@@ -32,9 +34,7 @@ _PIECE: Final = 2**20
 class Admin:
     """The routes, for one open database."""
 
-    def __init__(
-        self, place: Place, admission: Admission, run: Callable[[Job[jobs.Answer]], Future[jobs.Answer]]
-    ) -> None:
+    def __init__(self, place: Place, admission: Admission, run: Callable[[Job[Any]], Future[Any]]) -> None:
         """Work on ``place``; ``run`` lets a job make its steps between those of the index."""
         self._place, self._admission, self._run = place, admission, run
         self._copying = threading.Lock()
@@ -74,12 +74,12 @@ class Admin:
 
     def _taken(self) -> BinaryIO:
         """Return a snapshot whose file has no name any more: its room is given back whatever happens."""
-        path = self._place.path
+        path, store = self._place.path, self._place.store
         copy = path.with_name(path.name + ".copying")
         with self._copying:
             self._admission.check_disk(path.stat().st_size)
             try:
-                snapshot.take(self._place.store, journal_folder(path), copy)
+                snapshot.take(store, journal_folder(path), copy, lambda: self._run(_holding(store)).result())
                 return copy.open("rb", 0)
             finally:
                 database.remove(copy)
@@ -95,6 +95,11 @@ def _lines(lines: "queue.SimpleQueue[dict[str, Any] | None]", done: "Future[jobs
             _logger.exception("a job failed")
         said = {"error": database.first_line(error)}
     yield json.dumps(said).encode() + b"\n"
+
+
+def _holding(store: Store) -> Job[Path]:
+    yield
+    return store.hold()
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

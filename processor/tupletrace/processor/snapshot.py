@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,31 +68,37 @@ def _copy(path: Path, target: Path, progress: Progress) -> None:
     try:
         with DatabaseLock(path), closing(Store(path)) as store:
             follow(journal_folder(path), store, progress)
-            take(store, journal_folder(path), target)
+            take(store, journal_folder(path), target, store.hold)
     except DatabaseInUse as error:
         _fetch(Processor.of(error), target, progress)
 
 
 @contextmanager
-def still(path: Path, scratch: Path, progress: Progress) -> Generator[Path]:
-    """Yield a DuckDB file that nobody changes: the database at ``path``, or ``scratch``, a snapshot of it.
+def still(source: Path | Processor, scratch: Path, progress: Progress) -> Generator[Path]:
+    """Yield a DuckDB file that nobody changes: the database itself, or ``scratch``, a snapshot of it.
 
     Raises:
         StoreError, JournalError, OSError: there is no such database, or it cannot be read.
     """
-    ask.expect(path)
-    try:
-        with DatabaseLock(path):
-            with closing(Store(path)) as store:
-                follow(journal_folder(path), store, progress)
-            yield path
-    except DatabaseInUse as error:
+    if isinstance(source, Processor):
         database.remove(scratch)
         try:
-            _fetch(Processor.of(error), scratch, progress)
+            _fetch(source, scratch, progress)
             yield scratch
         finally:
             database.remove(scratch)
+        return
+    ask.expect(source)
+    try:
+        lock = DatabaseLock(source)
+    except DatabaseInUse as error:
+        with still(Processor.of(error), scratch, progress) as file:
+            yield file
+        return
+    with lock:
+        with closing(Store(source)) as store:
+            follow(journal_folder(source), store, progress)
+        yield source
 
 
 def _fetch(processor: Processor, target: Path, progress: Progress) -> None:
@@ -110,17 +116,23 @@ def _fetch(processor: Processor, target: Path, progress: Progress) -> None:
         raise StoreError(f"{processor.url} sent {done} of {size} bytes: the snapshot is not whole")
 
 
-def take(store: Store, folder: Path, target: Path) -> None:
-    """Write what the store has committed to a new file, while others read and write; ``folder``: its journal.
+def take(store: Store, folder: Path, target: Path, hold: Callable[[], Path]) -> None:
+    """Write what the store has committed to a new file, while others read; ``folder``: its journal.
+
+    ``hold`` calls that of the store, where that may be done; others may write once it has returned.
 
     Raises:
         StoreError, OSError: it cannot be written.
     """
+    database.remove(target)
+    file = hold()
     now = time.time_ns()
-    with store.still() as file:
+    try:
         # In a process of its own: to close the file here would give up the lock that DuckDB has on it.
         command = [sys.executable, "-I", "-S", "-c", _COPY, file, target]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no text of others
+    finally:
+        store.let_go()
     if done.returncode:
         raise StoreError(f"{file} cannot be copied: {done.stderr.strip().splitlines()[-1]}")
     target.chmod(0o600)
@@ -144,8 +156,15 @@ def keep(temporary: Path, file: Path) -> None:
             temporary.replace(file)
 
 
-def restore(path: Path, file: Path, progress: Progress, *, incomplete: bool = False) -> Path | None:
-    """Make a snapshot the database at ``path``; return where the old one is kept, if there was one.
+class Restored(NamedTuple):
+    """Where the database of before is kept, if there was one; up to which request no journal has them."""
+
+    kept: Path | None
+    unjournalled: int
+
+
+def restore(path: Path, file: Path, progress: Progress, *, incomplete: bool = False) -> Restored:
+    """Make a snapshot the database at ``path``.
 
     Whoever owns the database calls this. The journal goes on where the snapshot ends, and what was forgotten
     since it was taken stays forgotten. ``incomplete``: although requests are in neither.
@@ -179,7 +198,7 @@ def restore(path: Path, file: Path, progress: Progress, *, incomplete: bool = Fa
         follow(folder, store, progress)
     kept = database.set_aside(path, "replaced") if path.exists() else None
     keep(making, path)
-    return kept
+    return Restored(kept, (journal.first_seq(folder) or taken.journal_seq + 1) - 1)
 
 
 def forget(file: Path, kind: str, value: str) -> int:

@@ -26,7 +26,6 @@ _CHECKPOINT_BYTES: Final = 256 * 2**20
 _ROW_GROUP: Final = 122_880
 """Rows that DuckDB compresses together; a checkpoint compresses a row group that is not full again."""
 _CHECKPOINT_S: Final = 60.0
-_POLL_S: Final = 0.01
 _RESOURCE: Final = "resource_attributes"
 
 
@@ -203,14 +202,23 @@ class Store:
                 self._copying.release()
             self._unsaved, self._unsaved_spans, self._saved_at = 0, 0, time.monotonic()
 
-    @contextmanager
-    def still(self) -> Generator[Path]:
-        """Bring what was committed to disk, and yield the file, which stays as it is until the end."""
-        with self._copying:
-            with self.cursor() as cursor:
-                while not _checkpointed(cursor):
-                    time.sleep(_POLL_S)
-            yield self._path
+    def hold(self) -> Path:
+        """Bring what was committed to disk, with its rollups, and leave the file as it is until ``let_go``.
+
+        Only the thread that inserts may do so.
+        """
+        self._copying.acquire()
+        try:
+            self._settle()
+            self._connection.execute("CHECKPOINT")
+        except BaseException:
+            self._copying.release()
+            raise
+        return self._path
+
+    def let_go(self) -> None:
+        """Let the file change again."""
+        self._copying.release()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own for one reader."""
@@ -326,12 +334,3 @@ def _apart(batch: pa.Table) -> dict[str, pa.Table]:
         "batch": batch.set_column(batch.column_names.index(_RESOURCE), "resource", places),
         "resources": resources,
     }
-
-
-def _checkpointed(cursor: duckdb.DuckDBPyConnection) -> bool:
-    """Bring what was committed to disk; False: not while the other connection is writing."""
-    try:
-        cursor.execute("CHECKPOINT")
-    except duckdb.TransactionException:
-        return False
-    return True

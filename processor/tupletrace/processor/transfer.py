@@ -85,7 +85,7 @@ _KINDS: Final = (
 )
 
 
-def export(path: Path, folder: Path, wanted: Selection, progress: Progress) -> dict[str, int]:
+def export(source: Path | Processor, folder: Path, wanted: Selection, progress: Progress) -> dict[str, int]:
     """Write ``folder/TABLE/day=YYYY-MM-DD/part-0.parquet``; return how many rows of which table.
 
     Each file is there whole or not at all; one that was there is replaced. A processor may be running.
@@ -95,7 +95,7 @@ def export(path: Path, folder: Path, wanted: Selection, progress: Progress) -> d
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
-        snapshot.still(path, folder / ".snapshot.duckdb", progress) as file,
+        snapshot.still(source, folder / ".snapshot.duckdb", progress) as file,
         duckdb.connect(str(file), read_only=True) as connection,
     ):
         # Without the order, a group of rows ends at so many bytes.
@@ -182,19 +182,11 @@ def _found(connection: duckdb.DuckDBPyConnection, source: Path, target: Path | P
     named = [] if isinstance(target, Processor) else list(forgotten(journal_folder(target)))
     count: dict[_Kind, int] = {}
     try:
-        if not source.is_dir():
-            connection.execute(f"ATTACH {quoted(source)} AS source (READ_ONLY)")
+        whole = _whole(connection, source)
         for kind in _KINDS:
-            rows = kind.table
-            if not source.is_dir():
-                rows = f"source.{kind.table}"
-            elif any((source / kind.name).rglob("*.parquet")):
-                files = quoted(source / kind.name / "**" / "*.parquet")
-                rows = f"read_parquet({files}, hive_partitioning = true, union_by_name = true)"
             connection.execute(statement(f"schema/{kind.table}"))
-            connection.execute(
-                f"CREATE VIEW whole_{kind.name} AS FROM {kind.table} UNION ALL BY NAME FROM {rows}"
-            )
+            rows = f"FROM {kind.table} UNION ALL BY NAME FROM {whole.get(kind, kind.table)}"
+            connection.execute(f"CREATE VIEW whole_{kind.name} AS {rows}")
             if not count:
                 find_gone(connection, f"whole_{kind.name}", named, earlier=True)
             # A user may come back.
@@ -206,6 +198,26 @@ def _found(connection: duckdb.DuckDBPyConnection, source: Path, target: Path | P
     except duckdb.Error as error:
         raise StoreError(f"{source} is neither an export nor a snapshot: {first_line(error)}") from None
     return count
+
+
+def _whole(connection: duckdb.DuckDBPyConnection, source: Path) -> dict[_Kind, str]:
+    """Return where the records of each kind are that a source has."""
+    if source.is_dir():
+        files = {kind: source / kind.name / "**" / "*.parquet" for kind in _KINDS}
+        found = {
+            kind: f"read_parquet({quoted(path)}, hive_partitioning = true, union_by_name = true)"
+            for kind, path in files.items()
+            if any((source / kind.name).rglob("*.parquet"))
+        }
+    else:
+        connection.execute(f"ATTACH {quoted(source)} AS source (READ_ONLY)")
+        tables = connection.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'source'"
+        ).fetchall()
+        found = {kind: f"source.{kind.table}" for kind in _KINDS if (kind.table,) in tables}
+    if not found:
+        raise StoreError(f"{source} is neither an export nor a snapshot: it has no spans")
+    return found
 
 
 def _new(

@@ -38,6 +38,10 @@ def _restore(asked: argparse.Namespace) -> int:
     from tupletrace.processor import snapshot
 
     with alone(asked, "restoring") as progress:
-        kept = snapshot.restore(asked.db, asked.file, progress, incomplete=asked.incomplete)
-    print(f"{asked.db} is what {asked.file} holds" + (f"; the old one is kept as {kept}" if kept else ""))
+        restored = snapshot.restore(asked.db, asked.file, progress, incomplete=asked.incomplete)
+    kept = f"; the old one is kept as {restored.kept}" if restored.kept else ""
+    print(f"{asked.db} is what {asked.file} holds, and what the journal has since{kept}")
+    if restored.unjournalled:
+        said = f"requests up to {restored.unjournalled} are in no journal here"
+        print(f"{said}: what they brought is in this database alone, and a rebuild would not bring it back")
     return 0

@@ -16,6 +16,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--route", help="only traces of this route")
     parser.add_argument("--overwrite", action="store_true", help="replace the days that are there already")
     add_db(parser)
+    parser.add_argument("--url", help="a running processor, http://HOST:PORT, instead of --db")
     parser.set_defaults(run=_export)
     parser = commands.add_parser("import", help="add what an export or a snapshot holds to a database")
     parser.add_argument("source", type=path, metavar="DIR", help="the folder of an export, or a snapshot")
@@ -25,13 +26,15 @@ def add(commands: Commands) -> None:
 
 
 def _export(asked: argparse.Namespace) -> int:
+    from tupletrace.processor.ask import Processor
     from tupletrace.processor.transfer import Selection, export
 
     folder = asked.parquet
     if folder.is_dir() and any(folder.iterdir()) and not asked.overwrite:
         raise UsageError(f"{folder} is not empty: name another, or say --overwrite")
     with shown(asked, "exporting") as progress:
-        written = export(asked.db, folder, Selection(asked.since, asked.until, asked.route), progress)
+        source = Processor(asked.url) if asked.url else asked.db
+        written = export(source, folder, Selection(asked.since, asked.until, asked.route), progress)
     print(f"{folder}: " + ", ".join(f"{count} {table}" for table, count in written.items()))
     return 0
 
