@@ -17,6 +17,7 @@ from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.store import Store
 
 _BATCHES_A_SETTLING: Final = 16
+_POLL_S: Final = 0.05
 
 
 def rebuild(path: Path, progress: Progress) -> Path | None:
@@ -47,6 +48,9 @@ def rebuilding(place: Place, progress: Progress) -> Job[Path]:
     except BaseException:
         store.close()
         raise
+    while not place.store.save():
+        time.sleep(_POLL_S)
+        yield
     # A second name: the first goes to the new file at one stroke.
     kept = database.aside(place.path, "replaced")
     os.link(place.path, kept)

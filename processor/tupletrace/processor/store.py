@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -234,9 +234,10 @@ class Store:
         self._open = True
 
     def save(self) -> bool:
-        """Bring what was committed to disk now; False: not now, the file is being copied."""
+        """Bring what was committed to disk now; False: not now, it is being copied or somebody is in it."""
         self._saved_at = -_CHECKPOINT_S
-        self._checkpoint()
+        with suppress(duckdb.TransactionException):
+            self._checkpoint()
         return self._saved_at > 0
 
     def become(self, other: "Store") -> None:
@@ -247,8 +248,8 @@ class Store:
         other.save()
         with self._copying, self._switching:
             other._path.replace(self._path)
-            old, self._connection = self._connection, other._connection
-        old.close()
+            # The old one is not closed: that would close the readers' cursors. It ends with the last of them.
+            self._connection = other._connection
         self._opened()
 
     def close(self) -> None:
