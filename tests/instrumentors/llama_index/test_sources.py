@@ -9,8 +9,11 @@ from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools import FunctionTool, QueryEngineTool
 from llama_index.core.workflow import Context, Event, StartEvent, StopEvent, Workflow, step
+from openai.resources.embeddings import Embeddings as OpenAIEmbeddings
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import use_span
+from opentelemetry.util.genai.handler import TelemetryHandler
+from wrapt import FunctionWrapper
 
 from tupletrace.instrumentors.openai import OpenAIInstrumentor
 
@@ -146,9 +149,25 @@ def test_what_the_program_retrieves_by_hand_is_recognised_in_what_it_asks(
     assert fed() == [(found()[0],), (found()[0],), ()]
 
 
-def test_embedding_calls_of_several_requests_say_all_their_tokens(
-    index: VectorStoreIndex, tracer_provider: TracerProvider, named: Any
+def also_told(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """Wrap the client as another vendor's instrumentor does, beside ours."""
+    with TelemetryHandler().embedding("openai", request_model=kwargs["model"]) as invocation:
+        answer = wrapped(*args, **kwargs)
+        invocation.input_tokens = answer.usage.prompt_tokens
+        return answer
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_embedding_calls_of_several_requests_say_all_their_tokens_once(
+    index: VectorStoreIndex,
+    tracer_provider: TracerProvider,
+    named: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    beside: bool,
 ) -> None:
+    if beside:
+        create = FunctionWrapper(OpenAIEmbeddings.create, also_told)
+        monkeypatch.setattr(OpenAIEmbeddings, "create", create)
     model: Any = index._embed_model
 
     class OneByOne(type(model)):
