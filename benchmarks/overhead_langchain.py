@@ -118,37 +118,34 @@ def _work() -> Work:
     }
 
 
+BENCHMARK = Benchmark(
+    script=__file__,
+    requirements=[
+        "langchain==1.4.7",
+        "langchain-core==1.7.2",
+        "langgraph==1.2.22",
+        "opentelemetry-instrumentation-genai-langchain==1.3b0",
+        "openinference-instrumentation-langchain==0.1.80",
+        "opentelemetry-instrumentation-langchain==0.62.4",
+    ],
+    arms={
+        "tupletrace": instrumentor("tupletrace.instrumentors.langchain:LangChainInstrumentor"),
+        "genai": instrumentor("opentelemetry.instrumentation.genai.langchain:LangChainInstrumentor"),
+        "openinference": instrumentor("openinference.instrumentation.langchain:LangChainInstrumentor"),
+        "openllmetry": instrumentor("opentelemetry.instrumentation.langchain:LangchainInstrumentor"),
+    },
+    work=_work,
+    calls={
+        "chain of three": 10,
+        "same, 200 chunks": 1,
+        "16 gathered chains": 1,
+        "graph of five": 5,
+        "same, a node asks": 5,
+        "agent with a tool": 3,
+    },
+    reference="openllmetry",
+    environment={"LANGSMITH_TRACING": "false", "PYTHONWARNINGS": "ignore"},
+)
+
 if __name__ == "__main__":
-    main(
-        Benchmark(
-            script=__file__,
-            requirements=[
-                "langchain==1.4.7",
-                "langchain-core==1.7.2",
-                "langgraph==1.2.22",
-                "opentelemetry-instrumentation-genai-langchain==1.3b0",
-                "openinference-instrumentation-langchain==0.1.80",
-                "opentelemetry-instrumentation-langchain==0.62.4",
-            ],
-            arms={
-                "tupletrace": instrumentor("tupletrace.instrumentors.langchain:LangChainInstrumentor"),
-                "genai": instrumentor("opentelemetry.instrumentation.genai.langchain:LangChainInstrumentor"),
-                "openinference": instrumentor(
-                    "openinference.instrumentation.langchain:LangChainInstrumentor"
-                ),
-                "openllmetry": instrumentor("opentelemetry.instrumentation.langchain:LangchainInstrumentor"),
-            },
-            work=_work,
-            calls={
-                "chain of three": 10,
-                "same, 200 chunks": 1,
-                "16 gathered chains": 1,
-                "graph of five": 5,
-                "same, a node asks": 5,
-                "agent with a tool": 3,
-            },
-            reference="openllmetry",
-            environment={"LANGSMITH_TRACING": "false", "PYTHONWARNINGS": "ignore"},
-        ),
-        __doc__,
-    )
+    main(BENCHMARK, __doc__)

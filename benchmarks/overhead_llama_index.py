@@ -105,37 +105,30 @@ def _work() -> Work:
     }
 
 
+BENCHMARK = Benchmark(
+    script=__file__,
+    requirements=[
+        "llama-index-core==0.14.25",
+        "llama-index-llms-openai==0.8.3",
+        "opentelemetry-instrumentation-llamaindex==0.62.4",
+        "openinference-instrumentation-llama-index==4.6.1",
+        "opentelemetry-instrumentation-genai-llama-index==1.3b0",
+    ],
+    arms={
+        "tupletrace": instrumentor("tupletrace.instrumentors.llama_index:LlamaIndexInstrumentor"),
+        "openllmetry": instrumentor("opentelemetry.instrumentation.llamaindex:LlamaIndexInstrumentor"),
+        "openinference": instrumentor("openinference.instrumentation.llama_index:LlamaIndexInstrumentor"),
+        "genai": instrumentor("opentelemetry.instrumentation.genai.llama_index:LlamaIndexInstrumentor"),
+    },
+    work=_work,
+    calls={
+        "query of 20 documents": 10,
+        "same, 200 chunks": 3,
+        "16 gathered queries": 1,
+        "agent with a tool": 5,
+    },
+    reference="openllmetry",
+)
+
 if __name__ == "__main__":
-    main(
-        Benchmark(
-            script=__file__,
-            requirements=[
-                "llama-index-core==0.14.25",
-                "llama-index-llms-openai==0.8.3",
-                "opentelemetry-instrumentation-llamaindex==0.62.4",
-                "openinference-instrumentation-llama-index==4.6.1",
-                "opentelemetry-instrumentation-genai-llama-index==1.3b0",
-            ],
-            arms={
-                "tupletrace": instrumentor("tupletrace.instrumentors.llama_index:LlamaIndexInstrumentor"),
-                "openllmetry": instrumentor(
-                    "opentelemetry.instrumentation.llamaindex:LlamaIndexInstrumentor"
-                ),
-                "openinference": instrumentor(
-                    "openinference.instrumentation.llama_index:LlamaIndexInstrumentor"
-                ),
-                "genai": instrumentor(
-                    "opentelemetry.instrumentation.genai.llama_index:LlamaIndexInstrumentor"
-                ),
-            },
-            work=_work,
-            calls={
-                "query of 20 documents": 10,
-                "same, 200 chunks": 3,
-                "16 gathered queries": 1,
-                "agent with a tool": 5,
-            },
-            reference="openllmetry",
-        ),
-        __doc__,
-    )
+    main(BENCHMARK, __doc__)
