@@ -1,6 +1,7 @@
 """A snapshot: a database as it is at one moment, in a DuckDB file of its own, and the way back."""
 
 import hashlib
+import http.client
 import os
 import shutil
 import subprocess
@@ -30,7 +31,6 @@ _WITHIN_S: Final = 3600.0
 _TAKEN: Final = "snapshot_unix_nano"
 _LAST: Final = "snapshot_request_unix_nano"
 """Keys in ``meta`` of a snapshot: when it was taken; when its last request came, which tells its journal."""
-
 _UNMARK: Final = f"DELETE FROM meta WHERE key IN ('{_TAKEN}', '{_LAST}')"
 
 
@@ -51,49 +51,57 @@ def save(source: Path | Processor, file: Path, progress: Progress) -> None:
     """
     if source == file:
         raise StoreError(f"{file} is the database itself: name another file")
-    making = file.with_name(file.name + ".partial")
+    with _beside(file, ".partial") as making, still(source, making, progress) as found:
+        if found != making:
+            shutil.copyfile(found, making)
+            _mark(making, journal_folder(found), time.time_ns())
+
+
+@contextmanager
+def _beside(file: Path, suffix: str) -> Generator[Path]:
+    """Yield where to make what then takes the place of ``file``, once all of it is on disk."""
+    making = file.with_name(file.name + suffix)
     database.remove(making)
     try:
-        if isinstance(source, Processor):
-            _fetch(source, making, progress)
-        else:
-            _copy(source, making, progress)
+        yield making
         keep(making, file)
     finally:
         database.remove(making)
 
 
-def _copy(path: Path, target: Path, progress: Progress) -> None:
-    ask.expect(path)
+def keep(temporary: Path, file: Path) -> None:
+    """Give a file its name once all of it is on disk."""
+    temporary.chmod(0o600)
+    _to_disk(temporary)
+    temporary.replace(file)
+    _to_disk(file.parent)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        with DatabaseLock(path), closing(Store(path)) as store:
-            follow(journal_folder(path), store, progress)
-            take(store, journal_folder(path), target, store.hold)
-    except DatabaseInUse as error:
-        _fetch(Processor.of(error), target, progress)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def still(source: Path | Processor, scratch: Path, progress: Progress) -> Generator[Path]:
-    """Yield a DuckDB file that nobody changes: the database itself, or ``scratch``, a snapshot of it.
+    """Yield a DuckDB file that nobody changes: the database itself, or ``scratch``, made a snapshot of it.
 
     Raises:
         StoreError, JournalError, OSError: there is no such database, or it cannot be read.
     """
     if isinstance(source, Processor):
-        database.remove(scratch)
-        try:
-            _fetch(source, scratch, progress)
-            yield scratch
-        finally:
-            database.remove(scratch)
+        _fetch(source, scratch, progress)
+        yield scratch
         return
     ask.expect(source)
     try:
         lock = DatabaseLock(source)
     except DatabaseInUse as error:
-        with still(Processor.of(error), scratch, progress) as file:
-            yield file
+        _fetch(Processor.of(error), scratch, progress)
+        yield scratch
         return
     with lock:
         with closing(Store(source)) as store:
@@ -102,16 +110,21 @@ def still(source: Path | Processor, scratch: Path, progress: Progress) -> Genera
 
 
 def _fetch(processor: Processor, target: Path, progress: Progress) -> None:
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with (
         os.fdopen(descriptor, "wb") as writing,
         processor.post("/admin/snapshot", timeout=_WITHIN_S) as response,
     ):
-        size, done = int(response.headers["Content-Length"]), 0
-        while piece := response.read(_PIECE):
-            writing.write(piece)
-            done += len(piece)
-            progress(done, size)
+        size, done = int(response.headers.get("Content-Length", 0)), 0
+        try:
+            while piece := response.read(_PIECE):
+                writing.write(piece)
+                done += len(piece)
+                progress(done, max(size, done))
+        except http.client.HTTPException as error:
+            raise StoreError(
+                f"{processor.url} sent {done} bytes, not all of the snapshot: {error!r}"
+            ) from None
     if done < size:
         raise StoreError(f"{processor.url} sent {done} of {size} bytes: the snapshot is not whole")
 
@@ -125,8 +138,7 @@ def take(store: Store, folder: Path, target: Path, hold: Callable[[], Path]) -> 
         StoreError, OSError: it cannot be written.
     """
     database.remove(target)
-    file = hold()
-    now = time.time_ns()
+    file, now = hold(), time.time_ns()
     try:
         # In a process of its own: to close the file here would give up the lock that DuckDB has on it.
         command = [sys.executable, "-I", "-S", "-c", _COPY, file, target]
@@ -134,26 +146,18 @@ def take(store: Store, folder: Path, target: Path, hold: Callable[[], Path]) -> 
     finally:
         store.let_go()
     if done.returncode:
-        raise StoreError(f"{file} cannot be copied: {done.stderr.strip().splitlines()[-1]}")
-    target.chmod(0o600)
-    with duckdb.connect(str(target)) as made:
+        why = done.stderr.strip().rpartition("\n")[2] or f"the copy ended with {done.returncode}"
+        raise StoreError(f"{file} cannot be copied: {why}")
+    _mark(target, folder, now)
+
+
+def _mark(file: Path, folder: Path, unix_nano: int) -> None:
+    """Write into a copy of what moment it is, and up to which request of which journal."""
+    with duckdb.connect(str(file)) as made:
         ((seq,),) = made.execute("SELECT indexed_seq()").fetchall()
         made.execute(_UNMARK)
-        made.execute(
-            "INSERT INTO meta VALUES (?, ?), (?, ?)", [_TAKEN, now, _LAST, _received(folder, seq) or 0]
-        )
-
-
-def keep(temporary: Path, file: Path) -> None:
-    """Give a file its name once all of it is on disk."""
-    for place in (temporary, file.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if place is temporary:
-            temporary.replace(file)
+        marks = [_TAKEN, unix_nano, _LAST, _received(folder, seq) or 0]
+        made.execute("INSERT INTO meta VALUES (?, ?), (?, ?)", marks)
 
 
 class Restored(NamedTuple):
@@ -180,24 +184,20 @@ def restore(path: Path, file: Path, progress: Progress, *, incomplete: bool = Fa
             f"{file} ends at request {taken.journal_seq}, the journal at {folder} begins {missing} requests "
             "later: they are in neither; --incomplete goes on without them"
         )
-    making = path.with_name(path.name + ".restoring")
-    database.remove(making)
     taken_at = datetime.fromtimestamp(taken.unix_nano // 1_000_000_000, UTC)
-    if since := [one for one in forgotten(folder) if one.time >= taken_at]:
-        _without(file, making, since)
-    else:
-        shutil.copyfile(file, making)
-        making.chmod(0o600)
-    with duckdb.connect(str(making)) as made:
-        made.execute(_UNMARK)
-    with closing(Store(making)) as store:
-        if missing:
-            store.note_lost(
-                [(taken.journal_seq + 1, missing, f"it is neither in {file.name} nor in the journal")]
-            )
-        follow(folder, store, progress)
-    kept = database.set_aside(path, "replaced") if path.exists() else None
-    keep(making, path)
+    with _beside(path, ".restoring") as making:
+        if since := [one for one in forgotten(folder) if one.time >= taken_at]:
+            _without(file, making, since)
+        else:
+            shutil.copyfile(file, making)
+        with duckdb.connect(str(making)) as made:
+            made.execute(_UNMARK)
+        with closing(Store(making)) as store:
+            if missing:
+                why = f"it is neither in {file.name} nor in the journal"
+                store.note_lost([(taken.journal_seq + 1, missing, why)])
+            follow(folder, store, progress)
+        kept = database.set_aside(path, "replaced") if path.exists() else None
     return Restored(kept, (journal.first_seq(folder) or taken.journal_seq + 1) - 1)
 
 
@@ -208,12 +208,9 @@ def forget(file: Path, kind: str, value: str) -> int:
         StoreError: it is no snapshot; nothing is changed.
     """
     _read(file)
-    making = file.with_name(file.name + ".forgetting")
-    database.remove(making)
     named = Forgotten(datetime.now(UTC), kind, hashlib.sha256(value.encode()).hexdigest())
-    count = _without(file, making, [named])
-    keep(making, file)
-    return count
+    with _beside(file, ".forgetting") as making:
+        return _without(file, making, [named])
 
 
 def _read(file: Path) -> _Taken:
@@ -255,7 +252,6 @@ def _without(file: Path, target: Path, named: Iterable[Forgotten]) -> int:
         count = find_gone(connection, "whole.spans", named)
         for table, columns in connection.execute(statement("statements/tables_of_whole")).fetchall():
             connection.execute(f"INSERT INTO kept.{table} FROM whole.{table} WHERE {staying(columns)}")
-    target.chmod(0o600)
     return count
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tupletrace.processor import query, snapshot, wire
 from tupletrace.processor.ask import Ask, Processor, ProcessorRefused
-from tupletrace.processor.database import StoreError, first_line, quoted, statement, statement_names
+from tupletrace.processor.database import StoreError, first_line, quoted, remove, statement, statement_names
 from tupletrace.processor.forget import forgotten
 from tupletrace.processor.journal import Journal, journal_folder
 from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
@@ -94,10 +94,16 @@ def export(source: Path | Processor, folder: Path, wanted: Selection, progress: 
         StoreError, JournalError, OSError: it cannot be read or written.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (
-        snapshot.still(source, folder / ".snapshot.duckdb", progress) as file,
-        duckdb.connect(str(file), read_only=True) as connection,
-    ):
+    scratch = folder / ".snapshot.duckdb"
+    try:
+        with snapshot.still(source, scratch, progress) as file:
+            return _export(file, folder, wanted, progress)
+    finally:
+        remove(scratch)
+
+
+def _export(file: Path, folder: Path, wanted: Selection, progress: Progress) -> dict[str, int]:
+    with duckdb.connect(str(file), read_only=True) as connection:
         # Without the order, a group of rows ends at so many bytes.
         connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
         connection.execute(
@@ -107,16 +113,10 @@ def export(source: Path | Processor, folder: Path, wanted: Selection, progress: 
         total, done = sum(map(len, days.values())), 0
         for table, of_table in days.items():
             for day, _ in of_table:
-                _write(
-                    connection, f"FROM {_exported(table)} WHERE day = '{day}'", folder / table / f"day={day}"
-                )
+                _write(connection, table, day, folder / table / f"day={day}")
                 done += 1
                 progress(done, total)
     return {table: sum(rows for _, rows in of_table) for table, of_table in days.items()}
-
-
-def _exported(table: str) -> str:
-    return f"temp.exported_{table}"
 
 
 def _days(connection: duckdb.DuckDBPyConnection, table: str, wanted: Selection) -> list[tuple[date, int]]:
@@ -131,19 +131,18 @@ def _days(connection: duckdb.DuckDBPyConnection, table: str, wanted: Selection) 
     kind = "VIEW" if table in _IN_PLACE else "TABLE"
     connection.execute(f"CREATE TEMP {kind} exported_{table} AS {' '.join(asked)}")
     return connection.execute(
-        f"SELECT day, count(*) FROM {_exported(table)} GROUP BY day ORDER BY day"
+        f"SELECT day, count(*) FROM temp.exported_{table} GROUP BY day ORDER BY day"
     ).fetchall()
 
 
-def _write(connection: duckdb.DuckDBPyConnection, rows: str, folder: Path) -> None:
+def _write(connection: duckdb.DuckDBPyConnection, table: str, day: date, folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Who reads the folder passes over names with a dot.
     making = folder / ".part-0.parquet"
     connection.execute(
-        f"COPY (SELECT * EXCLUDE (day) {rows}) TO {quoted(making)} "
+        f"COPY (SELECT * EXCLUDE (day) FROM temp.exported_{table} WHERE day = '{day}') TO {quoted(making)} "
         "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE_BYTES '64MB')"
     )
-    making.chmod(0o600)
     snapshot.keep(making, folder / "part-0.parquet")
 
 
