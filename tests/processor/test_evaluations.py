@@ -322,9 +322,11 @@ def test_feedback_of_users_takes_no_part_in_the_tuple(judged: Judged, otlp: Any)
     judged.put({"trace_id": f"{50:032x}", "thumbs": "up"})
     asked = f"SELECT tuple_id, covered FROM traces WHERE trace_id = '{50:032x}'"
     assert judged.database.row(asked) == before
-    assert judged.database.row(f"SELECT disliked FROM trace_measures() WHERE trace_id = '{50:032x}'") == {
-        "disliked": False
-    }
+    judged.put({"trace_id": f"{50:032x}", "name": "thumbs", "score": 0, "source": "llm"})
+    measures = "SELECT disliked, evaluation_failed, map_keys(evaluations) AS names FROM trace_measures()"
+    row = judged.database.row(f"{measures} WHERE trace_id = '{50:032x}'")
+    assert (row["disliked"], row["evaluation_failed"]) == (False, True)
+    assert sorted(row["names"]) == ["thumbs", "thumbs (feedback)"]
 
 
 def test_files_of_every_kind_are_imported_once_and_kept_through_a_rebuild(

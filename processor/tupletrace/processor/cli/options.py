@@ -80,10 +80,10 @@ def answering(asked: argparse.Namespace) -> Generator["ask.Ask"]:
         if asked.url:
             if not asked.url.startswith(("http://", "https://")):
                 raise UsageError(f"--url {asked.url}: write http://HOST:PORT")
-            yield ask.Processor(asked.url).sql
+            yield _with_progress(ask.Processor(asked.url).sql)
         else:
             with ask.database(asked.db) as answer:
-                yield answer
+                yield _with_progress(answer)
     except (query.SqlRefused, query.SqlFailed) as error:
         # DuckDB points at the place on the lines that follow.
         said = str(error).partition("\nLINE ")[0].split("\n")
@@ -94,6 +94,19 @@ def answering(asked: argparse.Namespace) -> Generator["ask.Ask"]:
         if isinstance(error, BrokenPipeError):
             raise
         raise UsageError(f"{asked.db}: {error}") from None
+
+
+def _with_progress(ask: "ask.Ask") -> "ask.Ask":
+    """Show on a terminal that an answer is being worked on."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+
+    def asked(sql: str, parameters: "query.Parameters" = None) -> "pa.Table":
+        with console.status("asking"):
+            return ask(sql, parameters)
+
+    return asked if console.is_terminal else ask
 
 
 def show(asked: argparse.Namespace, sql: str, parameters: "query.Parameters" = None) -> int:

@@ -35,7 +35,13 @@ judged AS (
         bool_or(CASE WHEN kind <> 'feedback' THEN NOT passed END) AS evaluation_failed,
         bool_or(CASE WHEN kind = 'feedback' THEN NOT passed END) AS disliked,
         avg(CASE WHEN kind IN ('judge', 'grounding') THEN score END) AS score,
-        map_from_entries(list({'name': name, 'said': {'kind': kind, 'failed': NOT passed, 'score': score}})) AS evaluations
+        -- Users and judges may speak of the same.
+        map_from_entries(
+            list({
+                'name': CASE WHEN kind = 'feedback' THEN name || ' (feedback)' ELSE name END,
+                'said': {'kind': kind, 'failed': NOT passed, 'score': score}
+            })
+        ) AS evaluations
     FROM (
         SELECT
             said.trace_id,
