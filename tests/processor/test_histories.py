@@ -27,7 +27,7 @@ class Histories:
 
     def request(
         self, route: str, start: int, said: dict[str, Any] | None = None, *, searched: str = "",
-        output: int = 50, failed: bool = False, root: bool = True,
+        output: int = 50, failed: bool = False, root: bool = True, judged: dict[str, float] | None = None,
     ) -> int:  # fmt: skip
         """One request, which may search first; returns its trace."""
         self._trace += 1
@@ -40,6 +40,11 @@ class Histories:
             {"tupletrace.route": route} | (said or {}),
             start=start + 1000, end=start + 10**9,
         )  # fmt: skip
+        for name, score in (judged or {}).items():
+            said = {"gen_ai.evaluation.name": name, "gen_ai.evaluation.score.value": score}
+            call.events.add(name="gen_ai.evaluation.result", time_unix_nano=start).attributes.extend(
+                otlp.key_values(said | {"tupletrace.evaluator.version": "1"})
+            )
         spans = [made, call] if root else [call]
         if searched:
             config = {
@@ -118,6 +123,7 @@ def _grown(made: Histories) -> None:
         made.request(
             "/grown", MARCH + number * MINUTE, {"gen_ai.prompt.version": "4" if grown else "3"},
             searched="9" if grown else "", failed=grown and number % 2 == 0,
+            judged={"right": 0.4 if grown else 0.9, "toxicity": 0.6 if grown else 0.1},
         )  # fmt: skip
     made.arrive()
 
@@ -173,7 +179,7 @@ def test_a_worse_tuple_is_compared_with_the_one_of_the_same_layers(histories: Hi
 
 def test_a_tuple_that_has_a_new_layer_is_compared_with_what_it_replaced(histories: Histories) -> None:
     (row,) = histories.ask("FROM rollbacks(of_route := '/grown')")
-    assert (row["worse"], row["minutes"]) == ("errors", 30)
+    assert (row["worse"], row["minutes"]) == ("errors, evaluations, judge", 30)
     assert histories.ask("SELECT p50_minutes, rolled_back FROM rollback_times(of_route := '/grown')") == [
         {"p50_minutes": 30.0, "rolled_back": 1}
     ]
@@ -228,6 +234,17 @@ def test_compare_holds_each_cohort_apart_and_corrects_for_all_of_them(command: A
     by_attribute = command("compare", *sides, "--by", "trace_attribute(trace_id, 'gen_ai.retrieval.top_k')")
     assert {row["cohort"] for row in by_attribute} == {"4", None}
     assert {"duration_s p95", "output_tokens"} <= whole.keys()
+
+
+def test_compare_tests_each_evaluation_by_its_name_and_knows_which_are_of_defects(command: Any) -> None:
+    rows = {
+        row["measure"]: row
+        for row in command("compare", "prompt LIKE '% 3'", "prompt LIKE '% 4'", "--route", "/grown")
+    }
+    assert (rows["score: right"]["a"], rows["score: right"]["b"]) == (0.9, 0.4)
+    assert (rows["failed: toxicity"]["a"], rows["failed: toxicity"]["b"]) == (0, 1)
+    for measure in ("score: right", "failed: right", "score: toxicity", "failed: toxicity", "score"):
+        assert rows[measure]["verdict"] == "worse", measure
 
 
 def test_drift_of_any_column_by_layer_version(command: Any) -> None:
