@@ -1,6 +1,7 @@
 """Prompts that somebody keeps outside the program: what is made of them keeps their name and version."""
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -12,14 +13,17 @@ _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "langfuse.model": tuple(
         f"{kind}PromptClient.{method}"
         for kind in ("Text", "Chat")
-        for method in ("compile", "get_langchain_prompt")
+        for method in ("__init__", "compile", "get_langchain_prompt")
     ),
     "mlflow.entities.model_registry.prompt_version": (
+        "PromptVersion.__init__",
         "PromptVersion.format",
         "PromptVersion.to_single_brace_format",
     ),
 }
-"""Module -> the methods that return a prompt's text, rendered or as a framework's template."""
+"""Module -> the methods that make a prompt, or return its text, rendered or as a framework's template."""
+_VARIABLE: Final = re.compile(r"\{+[^{}]*\}+")
+_INSTRUCTING: Final = ("system", "developer")
 
 
 def declared(metadata: Mapping[str, Any], *, own: bool = False) -> Prompt | None:
@@ -53,7 +57,7 @@ def wrap_registries(patches: Patches, keep: Callable[[Prompt, str], object]) -> 
             name, version = getattr(instance, "name", None), getattr(instance, "version", None)
             if name and version is not None:
                 prompt = Prompt(str(name), str(version), "declared")
-                for text in _texts(produced):
+                for text in _telling(instance, produced):
                     keep(prompt, text)
         return produced
 
@@ -65,11 +69,29 @@ def wrap_registries(patches: Patches, keep: Callable[[Prompt, str], object]) -> 
         patches.when_imported(module, functools.partial(wrap, module, methods))
 
 
-def _texts(produced: Any) -> Iterable[str]:
-    if isinstance(produced, str):
-        yield produced
-    elif isinstance(produced, Sequence):
-        for message in produced:
-            text = message.get("content") if isinstance(message, Mapping) else message[-1]
-            if isinstance(text, str):
-                yield text
+def says_something(template: str) -> bool:
+    """Say whether a template's text is more than variables: ``{question}`` alone is everybody's."""
+    return bool(_VARIABLE.sub("", template).strip())
+
+
+def _telling(registered: Any, produced: Any) -> Iterable[str]:
+    """Yield the texts of what a prompt was made into by which it can be told from any other."""
+    written = _texts(getattr(registered, "prompt", None) or getattr(registered, "template", None))
+    made = written if produced is None else _texts(produced)
+    for place, (role, text) in enumerate(made):
+        # With the messages of a conversation in it, what comes from where is not to be seen.
+        telling = says_something(written[place][1]) if len(made) == len(written) else role in _INSTRUCTING
+        if telling:
+            yield text
+
+
+def _texts(content: Any) -> list[tuple[str, str]]:
+    if isinstance(content, str):
+        return [("", content)]
+    if not isinstance(content, Sequence):
+        return []
+    pairs = [
+        (message.get("role"), message.get("content")) if isinstance(message, Mapping) else message
+        for message in content
+    ]
+    return [(str(role), text) for role, text in pairs if isinstance(text, str)]

@@ -33,7 +33,7 @@ class ChatPromptClient:
     """The shape of Langfuse's chat prompt."""
 
     name, version = "chat", 8
-    prompt = (("system", "Be brief."), ("user", "Greet {who}."))
+    prompt = (("system", "Be brief."), ("user", "Greet {who}."), ("user", "{question}"))
 
     def compile(self, **variables: Any) -> list[dict[str, str]]:
         return [{"role": role, "content": text.format(**variables)} for role, text in self.prompt]
@@ -83,7 +83,11 @@ def chat(messages: Any) -> Any:
 
 WAYS: dict[str, tuple[Callable[[Any], Any], tuple[str, str]]] = {
     "langfuse text": (lambda model: model.invoke(TextPromptClient().compile(who="Ann")), ("greet", "7")),
-    "langfuse chat": (lambda model: model.invoke(ChatPromptClient().compile(who="Ann")), ("chat", "8")),
+    "langfuse chat": (
+        lambda model: model.invoke(ChatPromptClient().compile(who="Ann", question="How?")),
+        ("chat", "8"),
+    ),
+    "langfuse as it is written": (lambda model: model.invoke(ChatPromptClient().prompt[0][1]), ("chat", "8")),
     "langfuse template": (
         lambda model: (
             PromptTemplate.from_template(TextPromptClient().get_langchain_prompt()) | model
@@ -91,7 +95,9 @@ WAYS: dict[str, tuple[Callable[[Any], Any], tuple[str, str]]] = {
         ("greet", "7"),
     ),
     "langfuse chat template": (
-        lambda model: (chat(ChatPromptClient().get_langchain_prompt()) | model).invoke({"who": "Ann"}),
+        lambda model: (chat(ChatPromptClient().get_langchain_prompt()) | model).invoke(
+            {"who": "Ann", "question": "How?"}
+        ),
         ("chat", "8"),
     ),
     "mlflow": (lambda model: model.invoke(PromptVersion().format(who="Ann")), ("welcome", "3")),
@@ -165,3 +171,17 @@ def test_a_prompt_of_the_hub_is_known_where_an_agent_is_given_its_text(
         ("harbour", "c0ffee")
     ] * 2
     assert other["tupletrace.prompt.provenance"] == "derived"
+
+
+@pytest.mark.parametrize("made", ["template", "text"])
+def test_a_message_that_is_one_variable_is_not_the_registrys(trace: Any, model: Any, made: str) -> None:
+    registered = ChatPromptClient()
+    registered.get_langchain_prompt()
+    registered.compile(who="Ann", question="How are you?")
+
+    if made == "template":
+        (chat([("system", "Judge."), ("user", "{question}")]) | model()).invoke({"question": "Well?"})
+    else:
+        model().invoke([("system", "Judge."), ("user", "How are you?")])
+
+    assert trace.facts("chat")["tupletrace.prompt.provenance"] == "derived"

@@ -1,19 +1,17 @@
 """Prompts pulled from LangSmith's hub: their texts keep their name where they are handed on without them."""
 
-import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from tupletrace.instrumentors.base import Wrapper
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import Prompt
 from tupletrace.instrumentors.langchain import templates
-from tupletrace.instrumentors.registries import declared
+from tupletrace.instrumentors.registries import declared, says_something
 
 Call = Callable[..., Any]
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
-_VARIABLE: Final = re.compile(r"\{+[^{}]*\}+")
 
 
 class Hubs:
@@ -45,6 +43,5 @@ class Hubs:
         if prompt is None:
             return
         for role, text in templates.texts_of(template):
-            # `{question}` alone is everybody's.
-            if role != "placeholder" and _VARIABLE.sub("", text).strip():
+            if role != "placeholder" and says_something(text):
                 self._keep(prompt, text)
