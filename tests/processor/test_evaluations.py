@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from tupletrace.processor import connect, evaluations, settings, telling, tokens
@@ -121,6 +123,8 @@ def test_a_conversation_is_judged_once_for_each_version_that_took_part(running: 
         ({"trace_id": TRACE, "name": "x", "score": 1, "time": "noon"}, "time 'noon'"),
         ({"trace_id": TRACE, "name": "x", "passed": "perhaps"}, "send true or false"),
         ({"trace_id": TRACE, "assessment_name": "x", "expectation": {"value": 1}}, "an expectation is no"),
+        ({"trace_id": TRACE, "name": "x", "score": 1, "time": 1e300}, "is no time"),
+        ({"trace_id": TRACE, "name": "\ud800", "score": 1}, "name is not text"),
         ([1], "row 1: an evaluation is an object"),
         ("text", "an object or a list"),
         ([{}] * 30, "and 20 more"),
@@ -199,6 +203,22 @@ def test_the_shapes_of_others_are_understood(row: dict[str, Any], wanted: dict[s
     made = evaluations.evaluation(row)
     assert {key: made.get(key) for key in wanted} == wanted
     assert evaluations.evaluation(row) == made
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+KEYS = sorted({key for keys in evaluations.FIELDS.values() for key in keys})
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), JSON | st.sampled_from([TRACE, UUID]), max_size=8))
+def test_any_row_is_an_evaluation_or_is_said_to_be_none(row: dict[str, Any]) -> None:
+    made, wrong = evaluations.read([row])
+    assert len(made) + len(wrong) == 1
+    evaluations.request(made)
+    assert evaluations.read(json.loads(json.dumps(made))) == (made, [])
 
 
 def test_an_annotation_with_an_identifier_is_the_same_whatever_its_result() -> None:

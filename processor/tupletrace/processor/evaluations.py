@@ -90,6 +90,8 @@ _SHOWN: Final = 10
 """Of the rows that are wrong, so many are named."""
 _TARGETS: Final = ("trace_id", "span_id", "conversation_id", "response_id")
 _RESULTS: Final = ("score", "label", "passed", "error")
+_TIMES: Final = range(946_684_800 * 10**9, 2**63)
+"""Nanoseconds: what was before the year 2000 is a number in another unit, or none of a time."""
 _YES_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -104,12 +106,9 @@ def to_protobuf(body: bytes) -> tuple[bytes, int]:
         MalformedRequest: it is no JSON, or some rows are no evaluations, which are named.
     """
     try:
-        found = list(rows(json.loads(body)))
+        made, wrong = read(list(rows(json.loads(body))))
     except (ValueError, RecursionError) as error:
-        raise MalformedRequest(
-            f"evaluations are sent as JSON, an object or a list of them: {error}"
-        ) from None
-    made, wrong = read(found)
+        raise MalformedRequest(f"send evaluations as JSON, an object or a list of them: {error}") from None
     if wrong:
         raise MalformedRequest(f"nothing was kept; {said(wrong)}")
     return request(made), len(made)
@@ -172,9 +171,8 @@ def evaluation(row: Any) -> dict[str, Any]:
     one = {field: next((flat[key] for key in keys if key in flat), None) for field, keys in FIELDS.items()}
     _result(one, flat)
     _evaluator(one)
-    made = {
-        field: str(value) if field in _TEXTS else value for field, value in one.items() if value is not None
-    }
+    told = {field: value for field, value in one.items() if value is not None}
+    made = {field: _text(field, value) if field in _TEXTS else value for field, value in told.items()}
     _targets(made)
     if "name" not in made:
         raise NoEvaluation("it has no name: say which evaluation it is, for instance correctness")
@@ -253,6 +251,13 @@ def _result(one: dict[str, Any], flat: Mapping[str, Any]) -> None:
     one["passed"] = None if passed is None else _YES_NO[str(passed).lower()]
 
 
+def _text(field: str, said: Any) -> str:
+    try:
+        return str(said).encode().decode()
+    except UnicodeEncodeError:
+        raise NoEvaluation(f"{field} is not text in UTF-8") from None
+
+
 def _number(said_score: Any) -> float | None:
     try:
         number = float(said_score)
@@ -293,15 +298,19 @@ def _hex(field: str, text: str, digits: int) -> str:
 
 def _nanoseconds(moment: Any) -> int:
     """Return a time as nanoseconds; numbers are s, ms, us or ns by their size."""
-    if not isinstance(moment, datetime) and _number(moment) is not None:
-        digits = len(str(int(abs(float(moment)))))
-        return int(Decimal(str(moment)).scaleb(9 - 3 * min(max(0, (digits - 9) // 3), 3)))
     try:
-        found = moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment))
-    except ValueError:
-        raise NoEvaluation(f"time {moment!r} is no time: send for instance 2026-03-01T12:00:00Z") from None
-    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
-    return int(aware.timestamp()) * 10**9 + aware.microsecond * 1000
+        if not isinstance(moment, datetime) and _number(moment) is not None:
+            digits = len(str(int(abs(float(moment)))))
+            found = int(Decimal(str(moment)).scaleb(9 - 3 * min(max(0, (digits - 9) // 3), 3)))
+        else:
+            read_as = moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment))
+            aware = read_as if read_as.tzinfo else read_as.replace(tzinfo=UTC)
+            found = int(aware.timestamp()) * 10**9 + aware.microsecond * 1000
+    except (ValueError, ArithmeticError):
+        found = 0
+    if found not in _TIMES:
+        raise NoEvaluation(f"time {str(moment)[:40]!r} is no time: send for instance 2026-03-01T12:00:00Z")
+    return found
 
 
 def request(made: Sequence[Mapping[str, Any]]) -> bytes:
