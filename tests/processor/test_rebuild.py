@@ -117,7 +117,7 @@ def test_a_flipped_bit_never_gives_a_wrong_row(file: Path) -> None:
         "UPDATE meta SET value = 4711 WHERE key = 'schema_version'",
         "DROP TABLE meta",
         "ALTER TABLE spans DROP COLUMN events",
-        "DROP TABLE evaluations",
+        "DROP TABLE evaluation_results",
         "ALTER TABLE spans ALTER COLUMN input_tokens TYPE VARCHAR",
     ],
 )

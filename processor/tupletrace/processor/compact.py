@@ -28,8 +28,8 @@ _FREE: Final = """
 """
 
 
-def compacting(path: Path, store: Store, *, always: bool = False) -> Job[bool]:
-    """Copy the database if it is small, or that gives back much room, or ``always``; return whether it was.
+def compacting(path: Path, store: Store, *, always: bool = False) -> Job[None]:
+    """Copy the database if it is small, or that gives back much room, or ``always``.
 
     The copy is of one moment; what has come since it takes from the journal, and then its place. Ended before
     that, it is begun anew another time.
@@ -40,7 +40,7 @@ def compacting(path: Path, store: Store, *, always: bool = False) -> Job[bool]:
     with store.cursor() as cursor:
         ((share,),) = cursor.execute(_FREE).fetchall()
     if not always and share < _WORTHWHILE and path.stat().st_size > _SMALL_BYTES:
-        return False
+        return
     for left in path.parent.glob(f"{path.name}.compacting-*"):
         left.unlink() if left.is_file() else left.rmdir()
     # A name of its own each time: DuckDB remembers those of the files that it has open.
@@ -58,7 +58,6 @@ def compacting(path: Path, store: Store, *, always: bool = False) -> Job[bool]:
         yield from succeeding(path, store, other)
     finally:
         database.remove(target)
-    return True
 
 
 def succeeding(path: Path, store: Store, other: Store) -> Job[None]:

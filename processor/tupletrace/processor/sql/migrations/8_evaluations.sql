@@ -17,6 +17,10 @@ CREATE TABLE evaluation_results (
     time TIMESTAMP WITH TIME ZONE,
     journal_seq BIGINT
 );
+-- The first version had none.
+CREATE TABLE IF NOT EXISTS log_records (
+    trace_id VARCHAR, span_id VARCHAR, time_unix_nano BIGINT, name VARCHAR, attributes MAP(VARCHAR, VARCHAR), journal_seq BIGINT
+);
 INSERT INTO evaluation_results BY NAME
 SELECT DISTINCT ON (evaluation_id)
     left(
