@@ -10,6 +10,9 @@ import adbc_driver_manager
 import pyarrow as pa
 import pytest
 from adbc_driver_flightsql import dbapi
+from pyarrow import flight
+
+from tupletrace.processor.flight_messages import packed
 
 BEARER = adbc_driver_flightsql.DatabaseOptions.AUTHORIZATION_HEADER.value
 
@@ -110,6 +113,54 @@ def test_clients_find_catalogs_schemas_tables_and_columns(connection: Any) -> No
     (schema,) = catalog["catalog_db_schemas"]
     assert [table["table_name"] for table in schema["db_schema_tables"]] == ["trace_costs"]
     assert "route" in connection.adbc_get_table_schema("traces").names
+
+
+@pytest.mark.parametrize(
+    ("command", "fields", "rows"),
+    [
+        ("CommandGetCatalogs", {}, 1),
+        ("CommandGetDbSchemas", {"catalog": "tupletrace", "db_schema_filter_pattern": "main"}, 1),
+        ("CommandGetTables", {"table_name_filter_pattern": "trac%", "table_types": ["VIEW"]}, None),
+        ("CommandGetTables", {"table_name_filter_pattern": "spans", "include_schema": True}, 1),
+        ("CommandGetTables", {"table_types": ["SYSTEM TABLE"]}, 0),
+        ("CommandGetTableTypes", {}, 2),
+        ("CommandGetSqlInfo", {}, None),
+        ("CommandGetSqlInfo", {"info": [0, 3, 504]}, 3),
+        ("CommandGetXdbcTypeInfo", {}, None),
+        ("CommandGetPrimaryKeys", {"catalog": "tupletrace", "db_schema": "main", "table": "spans"}, 0),
+        ("CommandGetExportedKeys", {"table": "spans"}, 0),
+        ("CommandGetImportedKeys", {"table": "spans"}, 0),
+        ("CommandGetCrossReference", {"pk_table": "spans", "fk_table": "evaluations"}, 0),
+    ],
+)
+def test_what_jdbc_asks_about_a_database_has_the_columns_that_were_announced(
+    processor: Any, command: str, fields: dict[str, Any], rows: int | None
+) -> None:
+    with flight.connect(f"grpc+tcp://{processor.said['flight']}") as client:
+        info = client.get_flight_info(flight.FlightDescriptor.for_command(packed(command, **fields)))
+        answer = client.do_get(info.endpoints[0].ticket).read_all()
+    assert answer.schema.equals(info.schema)
+    assert answer.num_rows == rows if rows is not None else answer.num_rows > 0
+    if fields.get("include_schema"):
+        described = pa.ipc.read_schema(pa.py_buffer(answer["table_schema"][0].as_py()))
+        assert described.names[:2] == ["trace_id", "span_id"]
+
+
+def test_a_query_ends_when_its_client_has_gone(processor: Any, until: Any) -> None:
+    slow = "SELECT count(*) FROM range(1000000) AS a(i), range(1000000) AS b(j) WHERE i + j = -1"
+    long = "SELECT i, md5(CAST(i AS VARCHAR)) AS text FROM range(30000000) AS t(i)"
+    with flight.connect(f"grpc+tcp://{processor.said['flight']}") as client:
+        reader = client.do_get(flight.Ticket(packed("CommandStatementQuery", query=long)))
+        reader.read_chunk()
+        assert processor.metric("tupletrace_queries_running") == 1
+        reader.cancel()
+        until(lambda: processor.metric("tupletrace_queries_running") == 0, seconds=10)
+        with pytest.raises(flight.FlightTimedOutError):
+            client.do_get(
+                flight.Ticket(packed("CommandStatementQuery", query=slow)),
+                flight.FlightCallOptions(timeout=1),
+            ).read_all()
+    until(lambda: processor.metric("tupletrace_queries_running") == 0, seconds=10)
 
 
 def test_a_token_is_asked_for_where_there_are_any(

@@ -1,6 +1,7 @@
 """``POST /sql``: any question about the tables is answered, and nothing else happens."""
 
 import csv
+import http.client
 import io
 import json
 import time
@@ -169,3 +170,63 @@ def test_a_question_that_fails_while_its_rows_are_read_says_why(database: Any) -
     late = "SELECT CASE WHEN i = 290000 THEN error('so late') END FROM range(300000) AS t(i)"
     with database.store.cursor() as cursor, pytest.raises(query.SqlFailed, match="so late"):
         query.run(cursor, late)
+
+
+LONG = "SELECT i, md5(CAST(i AS VARCHAR)) AS text FROM range(1000000) AS t(i)"
+
+
+def connected(processor: Any, sql: str, **said: Any) -> http.client.HTTPConnection:
+    """A connection over which this was asked, and nothing read."""
+    connection = http.client.HTTPConnection(processor.http, timeout=60)
+    headers = {"Content-Type": "application/json"} | said.pop("headers", {})
+    connection.request("POST", "/sql", json.dumps({"sql": sql} | said), headers)
+    return connection
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/csv", ARROW])
+def test_a_large_answer_is_sent_as_it_comes_and_holds_little_memory(processor: Any, accept: str) -> None:
+    status = Path(f"/proc/{processor.process.pid}/status")
+
+    def memory() -> int:
+        return int(status.read_text().partition("VmRSS:")[2].split()[0]) // 1024
+
+    connection = connected(processor, LONG, headers={"Accept": accept})
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Transfer-Encoding"]) == (200, "chunked")
+    before, most, body = memory(), 0, []
+    while part := answer.read(2**22):
+        most = max(most, memory())
+        body.append(part)
+    whole = b"".join(body)
+    assert len(whole) > 30_000_000
+    assert most - before < 60
+    last = b"999999"
+    if accept == ARROW:
+        assert pa.ipc.open_stream(whole).read_all().num_rows == 1_000_000
+    else:
+        assert last in whole[-100:]
+        assert whole.count(b"\n") == 1_000_001 if accept == "text/csv" else whole.endswith(b"}]")
+
+
+def test_an_answer_has_no_more_rows_than_asked_for(processor: Any) -> None:
+    for most, rows in ((0, 0), (1, 1), (25_000, 25_000), (10**9, 30_000)):
+        connection = connected(processor, "FROM range(30000) AS t(i)", max_rows=most)
+        assert len(json.loads(connection.getresponse().read())) == rows
+    for wrong in (-1, "5", 1.5, True):
+        assert connected(processor, "SELECT 1", max_rows=wrong).getresponse().status == 400
+
+
+def test_an_answer_that_ends_early_is_seen_not_to_be_whole(processor: Any) -> None:
+    late = "SELECT CASE WHEN i = 2900000 THEN error('so late') ELSE i END FROM range(1000000) AS t(i)"
+    answer = connected(processor, late).getresponse()
+    assert answer.status == 200
+    with pytest.raises(http.client.IncompleteRead):
+        answer.read()
+
+
+@pytest.mark.parametrize("sql", [SLOW, LONG], ids=["before its rows", "among its rows"])
+def test_a_query_ends_when_its_client_has_gone(processor: Any, until: Any, sql: str) -> None:
+    connection = connected(processor, sql)
+    until(lambda: processor.metric("tupletrace_queries_running") == 1)
+    connection.close()
+    until(lambda: processor.metric("tupletrace_queries_running") == 0, seconds=10)

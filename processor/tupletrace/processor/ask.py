@@ -148,7 +148,8 @@ class Processor:
         headers = {"Content-Type": "application/json", "Accept": query.ARROW}
         try:
             with self.post("/sql", json.dumps(body, default=str).encode(), headers) as response:
-                return pa.ipc.open_stream(response.read()).read_all()
+                reader = pa.ipc.open_stream(response)
+                return query.whole(reader.schema, reader)
         except ProcessorRefused as error:
             raise query.SqlFailed(str(error)) from None
         except (OSError, http.client.HTTPException, pa.ArrowInvalid) as error:

@@ -93,6 +93,24 @@ _INFO: Final[dict[int, str | bool | int]] = {
     505: 1,
 }
 """Answers by the number of ``SqlInfo``; numbers of ours are 64 bits wide."""
+_INFO_VALUE: Final = pa.dense_union(
+    [
+        pa.field("string_value", _TEXT),
+        pa.field("bool_value", pa.bool_()),
+        pa.field("bigint_value", pa.int64()),
+        pa.field("int32_bitmask", pa.int32()),
+        pa.field("string_list", pa.list_(_TEXT)),
+        pa.field("int32_to_int32_list_map", pa.map_(pa.int32(), pa.list_(pa.int32()))),
+    ]
+)
+_COLUMNS: Final = {
+    "CommandGetCatalogs": _CATALOGS,
+    "CommandGetDbSchemas": _SCHEMAS,
+    "CommandGetTableTypes": _TABLE_TYPES,
+    "CommandGetSqlInfo": _schema(info_name_=pa.uint32(), value_=_INFO_VALUE),
+    "CommandGetXdbcTypeInfo": _TYPE_INFO,
+    "CommandGetPrimaryKeys": _PRIMARY_KEYS,
+}
 _TABLES: Final = """
     SELECT database_name AS catalog_name, schema_name AS db_schema_name, table_name, 'TABLE' AS table_type
     FROM duckdb_tables()
@@ -102,6 +120,13 @@ _TABLES: Final = """
     FROM duckdb_views()
     WHERE NOT internal
 """
+
+
+def schema(name: str, command: Any) -> pa.Schema:
+    """Return the columns of what ``answer`` gives, without asking the database."""
+    if name == "CommandGetTables":
+        return _TABLE.append(_TABLE_SCHEMA) if command.include_schema else _TABLE
+    return _COLUMNS.get(name, _KEYS)
 
 
 def answer(name: str, command: Any, ask: Ask) -> pa.Table:
@@ -177,25 +202,13 @@ def _info(asked: Iterable[int]) -> pa.Table:
     for kind, value in zip(kinds, told.values(), strict=True):
         offsets.append(len(children[kind]))
         children[kind].append(value)
+    empty = [pa.array([], field.type) for field in _INFO_VALUE]
     values = pa.UnionArray.from_dense(
         pa.array(kinds, pa.int8()),
         pa.array(offsets, pa.int32()),
-        [
-            pa.array(children[0], pa.string()),
-            pa.array(children[1], pa.bool_()),
-            pa.array(children[2], pa.int64()),
-            pa.array([], pa.int32()),
-            pa.array([], pa.list_(pa.string())),
-            pa.array([], pa.map_(pa.int32(), pa.list_(pa.int32()))),
-        ],
-        [
-            "string_value",
-            "bool_value",
-            "bigint_value",
-            "int32_bitmask",
-            "string_list",
-            "int32_to_int32_list_map",
-        ],
+        [pa.array(some, field.type) for some, field in zip(children, _INFO_VALUE, strict=False)] + empty[3:],
+        [field.name for field in _INFO_VALUE],
     )
-    schema = _schema(info_name_=pa.uint32(), value_=values.type)
-    return pa.Table.from_arrays([pa.array(list(told), pa.uint32()), values], schema=schema)
+    return pa.Table.from_arrays(
+        [pa.array(list(told), pa.uint32()), values], schema=_COLUMNS["CommandGetSqlInfo"]
+    )

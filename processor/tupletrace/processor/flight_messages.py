@@ -11,6 +11,7 @@ _STRING: Final = _Field.TYPE_STRING
 _BYTES: Final = _Field.TYPE_BYTES
 _BOOL: Final = _Field.TYPE_BOOL
 _UINT32: Final = _Field.TYPE_UINT32
+_TABLE: Final = {"catalog": (1, _STRING), "db_schema": (2, _STRING), "table": (3, _STRING)}
 _MESSAGES: Final[dict[str, dict[str, tuple[int, int] | tuple[int, int, bool]]]] = {
     "CommandGetSqlInfo": {"info": (1, _UINT32, True)},
     "CommandGetXdbcTypeInfo": {},
@@ -24,10 +25,17 @@ _MESSAGES: Final[dict[str, dict[str, tuple[int, int] | tuple[int, int, bool]]]] 
         "include_schema": (5, _BOOL),
     },
     "CommandGetTableTypes": {},
-    "CommandGetPrimaryKeys": {},
-    "CommandGetExportedKeys": {},
-    "CommandGetImportedKeys": {},
-    "CommandGetCrossReference": {},
+    "CommandGetPrimaryKeys": _TABLE,
+    "CommandGetExportedKeys": _TABLE,
+    "CommandGetImportedKeys": _TABLE,
+    "CommandGetCrossReference": {
+        "pk_catalog": (1, _STRING),
+        "pk_db_schema": (2, _STRING),
+        "pk_table": (3, _STRING),
+        "fk_catalog": (4, _STRING),
+        "fk_db_schema": (5, _STRING),
+        "fk_table": (6, _STRING),
+    },
     "CommandStatementQuery": {"query": (1, _STRING)},
     "CommandPreparedStatementQuery": {"prepared_statement_handle": (1, _BYTES)},
     "ActionCreatePreparedStatementRequest": {"query": (1, _STRING)},

@@ -3,7 +3,9 @@
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any, Final
 
 import pyarrow as pa
@@ -17,10 +19,9 @@ from tupletrace.processor.refusal import Forbidden, Unauthenticated
 from tupletrace.processor.tls import Tls
 from tupletrace.processor.tokens import READ, Access
 
-Answer = Callable[[str, query.Parameters], pa.Table]
 _MOST_STATEMENTS: Final = 1_000
 """Prepared and not yet closed; the oldest is forgotten."""
-_ROWS_A_BATCH: Final = 10_000
+_CANCELLED_S: Final = 0.5
 
 
 _MiddlewareFactory: Any = flight.ServerMiddlewareFactory
@@ -46,9 +47,9 @@ class _Gate(_MiddlewareFactory):
 
 
 class _Server(_ServerBase):
-    def __init__(self, answer: Answer, location: str, **options: Any) -> None:
+    def __init__(self, queries: query.Queries, location: str, **options: Any) -> None:
         super().__init__(location, **options)
-        self._answer = answer
+        self._queries = queries
         self._statements: OrderedDict[bytes, tuple[str, list[Any]]] = OrderedDict()
         self._changing = threading.Lock()
 
@@ -58,7 +59,7 @@ class _Server(_ServerBase):
         if _is_statement(name):
             schema = self._schema(*self._asked(name, command))
         else:
-            schema = self._told(name, command).schema
+            schema = flight_catalog.schema(name, command)
         return flight.FlightInfo(schema, descriptor, [flight.FlightEndpoint(descriptor.command, [])], -1, -1)
 
     def get_schema(self, context: Any, descriptor: Any) -> Any:
@@ -69,9 +70,19 @@ class _Server(_ServerBase):
         """Return the answer to a command."""
         name, command = _known(ticket.ticket)
         if not _is_statement(name):
-            return flight.RecordBatchStream(self._told(name, command))
-        table = self._run(*self._asked(name, command))
-        return flight.GeneratorStream(table.schema, iter(table.to_batches(_ROWS_A_BATCH)))
+            return flight.RecordBatchStream(flight_catalog.answer(name, command, self._run))
+        asked = self._asked(name, command)
+        answer = self._queries.open()
+        try:
+            with _said(), _watched(context, answer):
+                answer.ask(*asked)
+                rows = _rows(answer)
+                # A generator that was begun gives the cursor back when it is forgotten.
+                first = list(islice(rows, 1))
+        except BaseException:
+            answer.close()
+            raise
+        return flight.GeneratorStream(answer.schema, chain(first, rows))
 
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Bind a prepared statement's parameters; nothing else can be put."""
@@ -111,9 +122,6 @@ class _Server(_ServerBase):
             ("ClosePreparedStatement", "Forget a query."),
         ]
 
-    def _told(self, name: str, command: Any) -> pa.Table:
-        return flight_catalog.answer(name, command, self._run)
-
     def _asked(self, name: str, command: Any) -> tuple[str, list[Any]]:
         if name == "CommandStatementQuery":
             return command.query, []
@@ -127,7 +135,7 @@ class _Server(_ServerBase):
 
     def _schema(self, sql: str, bound: list[Any]) -> pa.Schema:
         try:
-            return self._answer(f"SELECT * FROM ({sql.rstrip().rstrip(';')}) LIMIT 0", bound).schema
+            return self._queries.run(f"SELECT * FROM ({sql.rstrip().rstrip(';')}) LIMIT 0", bound).schema
         except (query.SqlRefused, query.SqlFailed):
             # A query that cannot stand in another, or one that is wrong and says why.
             return self._run(sql, bound).schema
@@ -140,18 +148,16 @@ class _Server(_ServerBase):
             return pa.schema([])
 
     def _run(self, sql: str, parameters: query.Parameters = None) -> pa.Table:
-        try:
-            return self._answer(sql, parameters)
-        except query.SqlRefused as error:
-            raise flight.FlightUnauthorizedError(str(error)) from None
-        except query.SqlFailed as error:
-            raise flight.FlightServerError(str(error)) from None
+        with _said():
+            return self._queries.run(sql, parameters)
 
 
 class FlightServer:
     """A running Flight SQL server; ``address`` is where it really listens."""
 
-    def __init__(self, answer: Answer, access: Access, host: str, port: int, tls: Tls | None = None) -> None:
+    def __init__(
+        self, queries: query.Queries, access: Access, host: str, port: int, tls: Tls | None = None
+    ) -> None:
         """Listen and serve.
 
         Raises:
@@ -165,7 +171,7 @@ class FlightServer:
             if tls.client_ca:
                 options |= {"verify_client": True, "root_certificates": tls.client_ca.read_bytes()}
         try:
-            self._server = _Server(answer, f"{scheme}://{host}:{port}", **options)
+            self._server = _Server(queries, f"{scheme}://{host}:{port}", **options)
         except (pa.ArrowException, OSError) as error:
             said = str(error).partition("\n")[0]
             raise PortInUse(f"cannot listen on {host}:{port} (Flight SQL): {said}") from None
@@ -177,6 +183,40 @@ class FlightServer:
         """Let calls under way finish and take no more."""
         self._server.shutdown()
         self._thread.join()
+
+
+def _rows(answer: query.Answer) -> Iterator[pa.RecordBatch]:
+    with answer, _said():
+        yield from answer
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except query.SqlRefused as error:
+        raise flight.FlightUnauthorizedError(str(error)) from None
+    except query.SqlFailed as error:
+        raise flight.FlightServerError(str(error)) from None
+
+
+@contextmanager
+def _watched(context: Any, answer: query.Answer) -> Iterator[None]:
+    """Interrupt a query whose client goes before there are rows."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_CANCELLED_S):
+            if context.is_cancelled():
+                answer.interrupt()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _known(command: bytes) -> tuple[str, Any]:

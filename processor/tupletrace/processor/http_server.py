@@ -24,9 +24,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from tupletrace.processor import body, guard, listen, metrics
 from tupletrace.processor.evaluation_endpoint import evaluate
 from tupletrace.processor.guard import Callers
+from tupletrace.processor.query import Queries
 from tupletrace.processor.receive import Receiver
 from tupletrace.processor.refusal import Refused, TooLarge, TooSlow, Unavailable, Unsupported
-from tupletrace.processor.sql_endpoint import Answer, SqlEndpoint
+from tupletrace.processor.sql_endpoint import SqlEndpoint
 from tupletrace.processor.tls import Tls
 from tupletrace.processor.tokens import Access
 
@@ -54,9 +55,9 @@ class HttpServer:
     """A running HTTP server in a thread of its own; ``address`` is where it really listens."""
 
     def __init__(
-        self, receiver: Receiver, answer: Answer, access: Access, settings: HttpSettings, ready: "Ready"
+        self, receiver: Receiver, queries: Queries, access: Access, settings: HttpSettings, ready: "Ready"
     ) -> None:
-        """Listen and serve; ``answer`` runs one SQL query, ``ready`` says why no request is taken now.
+        """Listen and serve; ``queries`` answers SQL, ``ready`` says why no request is taken now.
 
         Raises:
             PortInUse: somebody else listens there, or the address is not this machine's.
@@ -68,7 +69,7 @@ class HttpServer:
         self.address = listen.written(listeners[0], settings.host)
         tls = settings.tls
         config = uvicorn.Config(
-            _application(receiver, answer, access, settings, ready),
+            _application(receiver, queries, access, settings, ready),
             http=_Protocol,
             ws="none",
             log_config=None,
@@ -146,7 +147,7 @@ class _Protocol(H11Protocol):
 
 
 def _application(
-    receiver: Receiver, answer: Answer, access: Access, settings: HttpSettings, ready: Ready
+    receiver: Receiver, queries: Queries, access: Access, settings: HttpSettings, ready: Ready
 ) -> Starlette:
     async def export(request: Request) -> Response:
         return await _export(receiver, request)
@@ -170,7 +171,7 @@ def _application(
         routes=[
             *(Route(path, export, methods=["POST"]) for path in guard.OTLP),
             Route(guard.EVALUATIONS, evaluations, methods=["POST"]),
-            Route("/sql", SqlEndpoint(answer, receiver.admission), methods=["POST"]),
+            Route("/sql", SqlEndpoint(queries, receiver.admission), methods=["POST"]),
             Route("/healthz", health),
             Route("/readyz", readiness),
             Route("/metrics", measured),

@@ -78,6 +78,7 @@ _GAUGES: Final = {
         "disk_reserve_bytes": "Below so much left, requests are refused",
         "journal_seq": "Number of the last request on disk",
         "index_seq": "Number of the last request that SQL sees",
+        "queries_running": "SQL queries whose answers are not all sent",
         "database_bytes": "Size of the database file",
         "journal_bytes": "Size of the files of the journal",
         "spans_since_timestamp_seconds": "Start of the oldest span that is kept",

@@ -1,15 +1,12 @@
 """SQL from outside: one read-only statement, checked on the syntax tree that DuckDB gives, then run."""
 
-import csv
-import io
 import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import cache
-from typing import Any, Final
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Self
 
 import duckdb
 import pyarrow as pa
@@ -20,7 +17,7 @@ ARROW: Final = "application/vnd.apache.arrow.stream"
 """Media type of an answer in Arrow."""
 MAX_SECONDS: Final = 60.0
 MAX_BYTES: Final = 256 * 2**20
-"""Of one answer, which is held in memory: `FROM spans` must not end a processor."""
+"""Of one answer that is held in memory whole: `FROM spans` must not end a process."""
 _QUERY_NODES: Final = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "VALUES_NODE"}
 _TABLE_FUNCTIONS: Final = {
     "range",
@@ -37,8 +34,13 @@ _SCALARS_REFUSED: Final = {
     "array_resize",
     "bitstring",
     "current_setting",
+    "damerau_levenshtein",
+    "editdist3",
     "getenv",
     "getvariable",
+    "jaro_similarity",
+    "jaro_winkler_similarity",
+    "levenshtein",
     "list_resize",
     "lpad",
     "nextval",
@@ -51,10 +53,13 @@ _SCALARS_REFUSED: Final = {
     "sleep_ms",
     "write_log",
 }
-"""They read what is not in the tables, write, or make a value of any size, which no limit interrupts."""
+"""They read what is not in the tables, write, make a value of any size, or take time by the square of its
+size: what happens in a single value no limit interrupts."""
 _LISTS: Final = {"range", "generate_series"}
 _FORMATS: Final = {"format", "printf"}
-_HUGE: Final = re.compile(r"\d{7}")
+_REPLACES: Final = {"replace", "regexp_replace"}
+_HUGE: Final = re.compile(r"\d{6}")
+_LONG: Final = re.compile(r".{100}", re.DOTALL)
 _HUGE_WIDTH: Final = re.compile(r"\d{4}|\*|\{[^}]*\{")
 _ROWS_A_BATCH: Final = 10_000
 _FILE_LIKE: Final = ("/", "\\", ".", "*", "?")
@@ -70,84 +75,170 @@ class SqlFailed(ValueError):
     """DuckDB could not run the query; the message is the first lines of its own."""
 
 
+class Answer:
+    """The rows of one query as they come, on a cursor of its own; for a ``with``."""
+
+    def __init__(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        seconds: float = MAX_SECONDS,
+        queries: "Queries | None" = None,
+    ) -> None:
+        """Count ``seconds`` from now until the last row is taken."""
+        self._cursor, self._seconds, self._queries = cursor, seconds, queries
+        self._started, self._interrupted = time.monotonic(), False
+        self._timer = threading.Timer(seconds, self.interrupt)
+        self._timer.start()
+
+    def ask(self, sql: str, parameters: Parameters = None) -> Self:
+        """Check and run the query; ``schema`` and the batches of its rows can be had then.
+
+        Raises:
+            SqlRefused, SqlFailed: with a message for the person who wrote the SQL.
+        """
+        with self._failing():
+            sql.encode()  # lone surrogates end here
+            check(self._cursor, sql)
+            self._cursor.execute("BEGIN TRANSACTION READ ONLY")
+            self._go_on()
+            self._reader = self._cursor.sql(sql, params=parameters or None).to_arrow_reader(_ROWS_A_BATCH)
+            names = _distinct(self._reader.schema.names)
+            self.schema = pa.schema(
+                [field.with_name(name) for field, name in zip(self._reader.schema, names, strict=True)]
+            )
+        return self
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows; raise ``SqlFailed`` where no more can be had."""
+        with self._failing():
+            for batch in self._reader:
+                self._go_on()
+                yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+
+    def interrupt(self) -> None:
+        """End it, from any thread; again if nothing happens: between two statements it is not heard."""
+        self._interrupted = True
+        self._cursor.interrupt()
+
+    def close(self) -> None:
+        """Give the cursor back."""
+        self._timer.cancel()
+        with suppress(duckdb.Error):
+            self._cursor.execute("ROLLBACK")
+        self._cursor.close()
+        if self._queries:
+            self._queries.closed(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _go_on(self) -> None:
+        if self._interrupted:
+            raise duckdb.InterruptException("interrupted")
+
+    @contextmanager
+    def _failing(self) -> Generator[None]:
+        try:
+            yield
+        # What goes wrong while rows are read comes through Arrow as an OSError.
+        except (duckdb.Error, RuntimeError, OSError, UnicodeEncodeError) as error:
+            took = time.monotonic() - self._started
+            said = str(error).strip()
+            if took >= self._seconds and "interrupt" in said.lower():
+                said = f"the query was stopped after {took:.3g} s; the limit is {self._seconds:g} s"
+            failed = SqlFailed(said)
+            if self._queries:
+                self._queries.failed(failed)
+            raise failed from None
+
+
 class Queries:
     """Answers any number of queries at once, each on a cursor of its own, until it is stopped."""
 
-    def __init__(self, cursor: Callable[[], duckdb.DuckDBPyConnection]) -> None:
-        """Take a new cursor from ``cursor`` for each query."""
-        self._cursor = cursor
-        self._running: set[duckdb.DuckDBPyConnection] = set()
+    def __init__(
+        self, cursor: Callable[[], duckdb.DuckDBPyConnection], failed: Callable[[Exception], None]
+    ) -> None:
+        """Take a new cursor from ``cursor`` for each query; tell ``failed`` of those that cannot be run."""
+        self._cursor, self.failed = cursor, failed
+        self._running: set[Answer] = set()
         self._changed = threading.Condition()
         self._stopping = False
 
-    def run(self, sql: str, parameters: Parameters = None) -> pa.Table:
-        """Run one query.
+    def open(self) -> Answer:
+        """Return who runs one query.
 
         Raises:
-            SqlRefused, SqlFailed: as ``run`` does.
+            SqlFailed: it is stopped.
         """
-        with self._cursor() as cursor:
-            with self._changed:
-                if self._stopping:
-                    raise SqlFailed("the processor is stopping")
-                self._running.add(cursor)
-            try:
-                return run(cursor, sql, parameters)
-            finally:
-                with self._changed:
-                    self._running.discard(cursor)
-                    self._changed.notify_all()
+        with self._changed:
+            if self._stopping:
+                raise SqlFailed("the processor is stopping")
+            answer = Answer(self._cursor(), queries=self)
+            self._running.add(answer)
+        return answer
+
+    def __len__(self) -> int:
+        """Return how many are under way."""
+        return len(self._running)
+
+    def closed(self, answer: Answer) -> None:
+        """Forget one that was opened here."""
+        with self._changed:
+            self._running.discard(answer)
+            self._changed.notify_all()
+
+    def run(self, sql: str, parameters: Parameters = None) -> pa.Table:
+        """Run one query and return the whole answer.
+
+        Raises:
+            SqlRefused, SqlFailed: as ``Answer.ask`` does, and if the answer is too large.
+        """
+        with self.open() as answer:
+            answer.ask(sql, parameters)
+            return whole(answer.schema, answer)
 
     def stop(self) -> None:
         """Interrupt what runs, refuse what comes."""
         with self._changed:
             self._stopping = True
             while self._running:
-                for cursor in self._running:
-                    cursor.interrupt()
-                # Again: an interrupt between two statements of one query is lost.
+                for answer in self._running:
+                    answer.interrupt()
                 self._changed.wait(0.1)
 
 
 def run(
     cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters = None, seconds: float = MAX_SECONDS
 ) -> pa.Table:
-    """Run one query on a cursor of its own and return the whole answer.
+    """Run one query on a cursor of its own, which is closed then, and return the whole answer.
 
     Raises:
-        SqlRefused, SqlFailed: with a message for the person who wrote the SQL.
+        SqlRefused, SqlFailed: as ``Answer.ask`` does, and if the answer is too large.
     """
-    timer = threading.Timer(seconds, cursor.interrupt)
-    started = time.monotonic()
-    timer.start()
-    try:
-        sql.encode()  # lone surrogates end here
-        check(cursor, sql)
-        cursor.execute("BEGIN TRANSACTION READ ONLY")
-        return _read(cursor.sql(sql, params=parameters or None).to_arrow_reader(_ROWS_A_BATCH))
-    # What goes wrong while rows are read comes through Arrow as an OSError.
-    except (duckdb.Error, RuntimeError, OSError, UnicodeEncodeError) as error:
-        took = time.monotonic() - started
-        if took >= seconds and "interrupt" in str(error).lower():
-            raise SqlFailed(f"the query was stopped after {took:.3g} s; the limit is {seconds:g} s") from None
-        raise SqlFailed(str(error).strip()) from None
-    finally:
-        timer.cancel()
-        with suppress(duckdb.Error):
-            cursor.execute("ROLLBACK")
+    with Answer(cursor, seconds) as answer:
+        answer.ask(sql, parameters)
+        return whole(answer.schema, answer)
 
 
-def _read(reader: pa.RecordBatchReader) -> pa.Table:
-    batches: list[pa.RecordBatch] = []
+def whole(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    """Return an answer in memory.
+
+    Raises:
+        SqlFailed: it is too large for that.
+    """
+    kept: list[pa.RecordBatch] = []
     size = 0
-    for batch in reader:
+    for batch in batches:
         size += batch.nbytes
         if size > MAX_BYTES:
             raise SqlFailed(
                 f"the answer has more than {MAX_BYTES // 2**20} MiB; ask for less, or add a LIMIT"
             )
-        batches.append(batch)
-    return pa.Table.from_batches(batches, reader.schema).rename_columns(_distinct(reader.schema.names))
+        kept.append(batch)
+    return pa.Table.from_batches(kept, schema)
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -202,64 +293,30 @@ def _check_node(node: dict[str, Any]) -> None:
             raise SqlRefused(f"the table function {name}() is not allowed here")
         # Rows come one after the other and can be interrupted, unlike a list.
         node["function"]["type"] = "TABLE"
+    elif node.get("class") == "LAMBDA":
+        inner = {str(one.get("function_name", "")).lower() for one in _nodes(node)}
+        if inner & _LISTS:
+            raise SqlRefused("a lambda may not make lists")
     elif kind == "FUNCTION":
         _check_function(str(node.get("function_name", "")).lower(), node)
     elif kind == "BASE_TABLE" and any(mark in str(node.get("table_name")) for mark in _FILE_LIKE):
         raise SqlRefused("files cannot be read here; name a table or view")
+    elif kind == "BASE_TABLE" and str(node.get("table_name")).lower() == "pg_settings":
+        raise SqlRefused("settings cannot be read here")
 
 
 def _check_function(name: str, node: dict[str, Any]) -> None:
     if name in _SCALARS_REFUSED:
         raise SqlRefused(f"the function {name}() is not allowed here")
-    if name in _LISTS | _FORMATS:
+    if name in _LISTS | _FORMATS | _REPLACES:
         # DuckDB 2 wraps each argument once more than 1.5.
         arguments = [
             one.get("expression", one) for one in node.get("arguments") or node.get("children") or []
         ]
-        for one in arguments[:1] if name in _FORMATS else arguments:
+        large = _HUGE if name in _LISTS else _HUGE_WIDTH if name in _FORMATS else _LONG
+        checked = arguments if name in _LISTS else arguments[:1] if name in _FORMATS else arguments[2:3]
+        for one in checked:
             literal = one.get("literal") or one.get("value") or {}
             said = str(literal.get("text", literal.get("value")))
-            large = _HUGE_WIDTH if name in _FORMATS else _HUGE
             if one.get("class") != "CONSTANT" or large.search(said):
                 raise SqlRefused(f"{name}() takes small constants here")
-
-
-def to_json(table: pa.Table) -> str:
-    """Return a JSON list of one object a row, decimals exact, NaN and infinity as null."""
-    floats = {_quoted(field.name) for field in table.schema if pa.types.is_floating(field.type)}
-    finite = ", ".join(f"CASE WHEN isfinite({name}) THEN {name} END AS {name}" for name in floats)
-    every = f"* REPLACE ({finite})" if finite else "*"
-    rows = _over(table, f'SELECT CAST(to_json(" ") AS VARCHAR) FROM (SELECT {every} FROM result) AS " "')
-    return "[" + ",\n ".join(row for (row,) in rows) + "]"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def to_csv(table: pa.Table) -> str:
-    """Return CSV with a header; NULL is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows(_over(table, "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM result"))
-    return text.getvalue()
-
-
-def to_text(table: pa.Table) -> list[tuple[str | None, ...]]:
-    """Return every cell as DuckDB would print it."""
-    return _over(table, "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM result")
-
-
-def _over(table: pa.Table, sql: str) -> list[Any]:
-    if not table.num_columns:
-        return []
-    with _engine().cursor() as connection:
-        connection.register("result", table)
-        return connection.execute(sql).fetchall()
-
-
-@cache
-def _engine() -> duckdb.DuckDBPyConnection:
-    """Return a database without tables; one made for each answer would take 20 ms of it."""
-    return duckdb.connect().execute("SET GLOBAL TimeZone = 'UTC'")

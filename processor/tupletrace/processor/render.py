@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from tupletrace.processor import query
+from tupletrace.processor import formats
 
 FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
 _CONTROLS: Final = {
@@ -48,11 +48,11 @@ def write(table: pa.Table, form: str, file: Path | None = None) -> None:
 def show(table: pa.Table, form: str, title: str | None = None) -> None:
     """Print an answer to stdout as a table, JSON, CSV or Markdown."""
     if form == "json":
-        print(query.to_json(table))
+        print("".join(formats.to_json(table.schema, table.to_batches())))
     elif form == "csv":
-        print(query.to_csv(table), end="")
+        print("".join(formats.to_csv(table.schema, table.to_batches())), end="")
     elif form == "markdown":
-        for row in (table.column_names, ["---"] * table.num_columns, *query.to_text(table)):
+        for row in (table.column_names, ["---"] * table.num_columns, *formats.to_text(table)):
             print("|", " | ".join("" if cell is None else _in_markdown(cell) for cell in row), "|")
     else:
         _show_table(table, title)
@@ -109,7 +109,7 @@ def _show_table(table: pa.Table, title: str | None) -> None:
         shown.add_column(
             Text(field.name.translate(_CONTROLS)), justify="right" if numeric else "left", overflow="fold"
         )
-    for row in query.to_text(table):
+    for row in formats.to_text(table):
         shown.add_row(*(Text("" if cell is None else cell.translate(_CONTROLS)) for cell in row))
     console.print(shown)
     console.print(f"({table.num_rows} row{'' if table.num_rows == 1 else 's'})", style="dim", highlight=False)

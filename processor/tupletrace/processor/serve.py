@@ -11,7 +11,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import duckdb
-import pyarrow as pa
 
 from tupletrace.processor import index, listen, logs, metrics, query, retention
 from tupletrace.processor.admin import Admin
@@ -128,33 +127,26 @@ def _run(
     access: Access,
     stopping: threading.Event,
 ) -> None:
-    queries = query.Queries(store.cursor)
     folder = journal_folder(settings.database)
     last_before = last_seq(folder)
     indexer = index.Indexer(folder, store)
-
-    def answer(sql: str, parameters: query.Parameters) -> pa.Table:
-        try:
-            return queries.run(sql, parameters)
-        except query.SqlFailed as error:
-            indexer.failed(error)
-            raise
-
+    queries = query.Queries(store.cursor, indexer.failed)
     try:
         admission = Admission(folder, settings.in_flight_bytes, settings.reserve_bytes)
         receiver = Receiver(journal, indexer.wake, admission, settings.limits)
         metrics.observe("journal_seq", lambda: max(receiver.journal_seq, last_before))
         metrics.observe("index_seq", lambda: _indexed(store))
+        metrics.observe("queries_running", lambda: len(queries))
         ready = _ready(admission, stopping)
         place = Place(settings.database, store, journal)
         admin = Admin(place, admission, indexer.run)
         retention.observe(place)
         keeper = retention.Keeper(place, settings.retention, indexer.run)
-        http_server = HttpServer(receiver, answer, access, _http(settings, admin), ready)
+        http_server = HttpServer(receiver, queries, access, _http(settings, admin), ready)
         try:
             grpc_server = GrpcServer(receiver, access, GrpcSettings(*settings.grpc, settings.tls), ready)
             lock.announce(http_server.address, access.own, settings.tls and settings.tls.certificate)
-            flight = _flight(answer, access, settings)
+            flight = _flight(queries, access, settings)
             said = f"grpc={grpc_server.address} http={http_server.address}"
             said += f" flight={flight.address}" if flight else ""
             said += f" db={settings.database}"
@@ -180,15 +172,13 @@ def _run(
         indexer.stop()
 
 
-def _flight(
-    answer: Callable[[str, query.Parameters], pa.Table], access: Access, settings: Settings
-) -> "FlightServer | None":
+def _flight(queries: query.Queries, access: Access, settings: Settings) -> "FlightServer | None":
     if settings.flight is None:
         return None
     # Here: it takes memory that a processor without it has no use for.
     from tupletrace.processor.flight_server import FlightServer
 
-    return FlightServer(answer, access, *settings.flight, settings.tls)
+    return FlightServer(queries, access, *settings.flight, settings.tls)
 
 
 def _indexed(store: Store) -> float:
