@@ -241,6 +241,12 @@ def test_errors_are_grouped_with_their_rate_and_an_example(history: History) -> 
     ]
 
 
+@pytest.mark.parametrize("question", ["evaluation_rates", "coverage_by"])
+def test_what_nothing_can_be_counted_by_is_said(history: History, question: str) -> None:
+    with pytest.raises(query.SqlFailed, match="by moon, but by"):
+        history.ask(f"FROM {question}('moon')")
+
+
 def test_gaps_of_coverage_come_most_frequent_first_with_their_reason(
     database: Any, otlp: Any, history: History
 ) -> None:

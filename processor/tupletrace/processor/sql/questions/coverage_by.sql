@@ -2,7 +2,12 @@
 -- over the traces in which it took part; `declared_coverage` is without layers that were only fingerprinted.
 CREATE OR REPLACE MACRO coverage_by(part, since := NULL, until := NULL, of_route := NULL) AS TABLE
 SELECT
-    CASE part WHEN 'day' THEN CAST(day AS VARCHAR) WHEN 'service' THEN service_name ELSE route END AS value,
+    CASE part
+        WHEN 'route' THEN route
+        WHEN 'day' THEN CAST(day AS VARCHAR)
+        WHEN 'service' THEN service_name
+        ELSE error('coverage_by: no coverage by ' || part || ', but by route, day, service')
+    END AS value,
     count(*) AS traces,
     CAST(sum(CASE WHEN covered THEN 1 ELSE 0 END) AS BIGINT) AS covered,
     avg(CASE WHEN covered THEN 1.0 ELSE 0.0 END) AS coverage,

@@ -20,6 +20,7 @@ parts AS (
             WHEN 'model' THEN coalesce(calls.model_revision, calls.response_model, calls.request_model)
             WHEN 'user' THEN calls.user_id
             WHEN 'agent' THEN calls.agent_name
+            ELSE error('evaluation_rates: no rates by ' || part || ', but by prompt, model, route, tuple, service, user, agent')
         END AS value
     FROM judged
     LEFT JOIN llm_calls AS calls
