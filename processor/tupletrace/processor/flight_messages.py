@@ -1,5 +1,6 @@
 """The protobuf messages of Arrow Flight SQL that a server which only reads has to know."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -12,7 +13,7 @@ _BYTES: Final = _Field.TYPE_BYTES
 _BOOL: Final = _Field.TYPE_BOOL
 _UINT32: Final = _Field.TYPE_UINT32
 _TABLE: Final = {"catalog": (1, _STRING), "db_schema": (2, _STRING), "table": (3, _STRING)}
-_MESSAGES: Final[dict[str, dict[str, tuple[int, int] | tuple[int, int, bool]]]] = {
+_MESSAGES: Final[Mapping[str, Mapping[str, tuple[int, int] | tuple[int, int, bool]]]] = {
     "CommandGetSqlInfo": {"info": (1, _UINT32, True)},
     "CommandGetXdbcTypeInfo": {},
     "CommandGetCatalogs": {},

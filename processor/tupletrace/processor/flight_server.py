@@ -3,7 +3,7 @@
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any, Final
@@ -191,7 +191,7 @@ def _rows(answer: query.Answer) -> Iterator[pa.RecordBatch]:
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def _said() -> Generator[None]:
     try:
         yield
     except query.SqlRefused as error:
@@ -201,7 +201,7 @@ def _said() -> Iterator[None]:
 
 
 @contextmanager
-def _watched(context: Any, answer: query.Answer) -> Iterator[None]:
+def _watched(context: Any, answer: query.Answer) -> Generator[None]:
     """Interrupt a query whose client goes before there are rows."""
     done = threading.Event()
 
