@@ -34,7 +34,7 @@ FLOW = [
     ["journal"],
     ["admission", "receive"],
     ["sources"],
-    ["content", "conversation", "events", "identity", "kept"],
+    ["content", "conversation", "events", "identity", "made_up", "kept"],
     ["normalise"],
     ["stages"],
     ["prices", "vendor_prices", "own_prices", "estimate", "database", "settings", "seen"],

@@ -226,6 +226,16 @@ def test_one_response_that_two_libraries_tell_of_in_two_traces_is_one_call(
     assert world.calls(other) == []
 
 
+def test_a_failed_call_that_two_libraries_tell_of_in_two_traces_is_one(world: World, otlp: Any) -> None:
+    """There is no response to know it by: the client's span is alone, and in time within the framework's."""
+    trace, other = world.new(), world.new()
+    failed: dict[str, Any] = {"status": {"code": 2}}
+    outer = otlp.call(trace, 1, 9, None, **timed(otlp, 0, 50), **failed)
+    inner = otlp.call(other, 2, None, None, **timed(otlp, 9, 40), **failed)
+    bodies = world.scoped(("framework", [outer])), world.scoped(("client", [inner]))
+    assert world.roles(*bodies, traces=[trace, other]) == {1: ("leaf", None), 2: ("duplicate", 1)}
+
+
 @pytest.mark.parametrize("late", [0, 1])
 def test_the_late_half_of_a_response_opens_the_other_trace(world: World, otlp: Any, late: int) -> None:
     trace, other = world.new(), world.new()

@@ -181,6 +181,7 @@ OPERATIONS = [
     ({"ai.operationId": "ai.embed"}, None),
     ({"ai.operationId": "ai.embed.doEmbed"}, "embeddings"),
     ({"gen_ai.operation.name": "agent_step"}, None),
+    ({"gen_ai.operation.name": "generation"}, "chat"),
     ({"gen_ai.operation.name": "a new one"}, "a new one"),
 ]
 
@@ -252,6 +253,62 @@ def test_the_providers_own_usage_in_langfuse_includes_what_was_cached(stored: An
     row = stored(said)
     columns = ("input_tokens", "output_tokens", "cache_read_input_tokens", "reasoning_output_tokens")
     assert [row[column] for column in columns] == [100, 20, 64, 8]
+
+
+@pytest.mark.parametrize(
+    ("said", "tokens"),
+    [
+        ({"gen_ai.usage.output_tokens": 4}, (None, None)),
+        ({"gen_ai.usage.output_tokens": 3}, (9, 3)),
+        ({"gen_ai.usage.output_tokens": 4, "gen_ai.usage.cache_read.input_tokens": 0}, (9, 4)),
+        ({"gen_ai.usage.output_tokens": 4, "gen_ai.request.stream": False}, (9, 4)),
+    ],
+)
+def test_tokens_that_openlit_makes_up_for_a_stream_are_not_reported(
+    stored: Any, said: dict[str, Any], tokens: tuple[Any, Any]
+) -> None:
+    """A token every two characters, and no word of it on the span."""
+    answer = [{"role": "assistant", "parts": [{"type": "text", "content": "Tuesday"}]}]
+    stream = {
+        "gen_ai.application_name": "shop",
+        "gen_ai.request.stream": True,
+        "gen_ai.usage.input_tokens": 9,
+    }
+    row = stored(stream | {"gen_ai.output.messages": json.dumps(answer)} | said)
+    assert (row["input_tokens"], row["output_tokens"]) == tokens
+    assert dict(row["attributes"])["gen_ai.usage.input_tokens"] == "9", "as it came"
+
+
+def test_the_model_that_was_asked_for_is_not_the_one_that_answered(stored: Any) -> None:
+    """OpenInference with the standard's names too, and LangSmith, have the latter under the former's name."""
+    both = {"gen_ai.request.model": "gpt-4o-2024-08-06", "gen_ai.response.model": "gpt-4o-2024-08-06"}
+    for said in (
+        CALLS["openinference"],
+        {"langsmith.span.kind": "llm", "langsmith.metadata.ls_model_name": "gpt-4o"},
+    ):
+        row = stored(said | both)
+        assert (row["request_model"], row["response_model"]) == ("gpt-4o", "gpt-4o-2024-08-06")
+
+
+def test_steps_that_langchain_numbers_are_no_tags(stored: Any) -> None:
+    """Langfuse has them in the metadata, LangSmith in one string, OpenInference in a list."""
+    for said in (
+        {
+            "langfuse.observation.type": "generation",
+            "langfuse.observation.metadata.tags": '["seq:step:2", "blue"]',
+        },
+        {"langsmith.span.kind": "llm", "langsmith.span.tags": "blue, seq:step:2"},
+        {"openinference.span.kind": "LLM", "tag.tags": ["graph:step:1", "blue"]},
+    ):
+        assert stored(said)["tags"] == ["blue"]
+    assert stored({"openinference.span.kind": "LLM", "tag.tags": ["map:key:a"]})["tags"] is None
+
+
+def test_json_in_a_json_string_is_read_too(stored: Any) -> None:
+    """Traceloop's instrumentation of LlamaIndex."""
+    said = {"traceloop.span.kind": "task", "traceloop.entity.name": "FunctionTool.task"}
+    output = json.dumps(json.dumps({"tool_name": "get_weather"}))
+    assert stored(said | {"traceloop.entity.output": output})["tool_name"] == "get_weather"
 
 
 def test_a_pending_span_of_logfire_is_left_out(database: Any, otlp: Any) -> None:

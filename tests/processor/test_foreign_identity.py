@@ -51,6 +51,12 @@ def layers(database: Any, otlp: Any) -> Callable[..., dict[str, tuple[Any, ...]]
         LLM | {"llm.invocation_parameters": json.dumps({"tools": [OPENAI_TOOL]})},
         {"gen_ai.span.kind": "LLM", "gen_ai.tool.definitions.0.tool.json_schema": json.dumps(OPENAI_TOOL)},
         {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.chat.tools": json.dumps([OPENAI_TOOL])},
+        {
+            "llm.request.type": "chat",
+            "llm.request.functions.0.name": "search",
+            "llm.request.functions.0.description": "Find.",
+            "llm.request.functions.0.parameters": json.dumps(TOOL["parameters"]),
+        },
         {"ai.operationId": "ai.generateText.doGenerate", "ai.prompt.tools": [json.dumps(VERCEL_TOOL)]},
         {
             "gen_ai.operation.name": "chat",

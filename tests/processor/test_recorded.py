@@ -14,8 +14,6 @@ CHAT = [(149, 12), (270, 22), (57, 31), (None, None), (81, 27), (139, 12), (244,
 """Input and output tokens; the fourth is a stream that was not asked for its usage."""
 AGENT = [(57, 29), (149, 12), (285, 22)]
 OTHERS = {
-    # OpenLIT counts the words itself where it is told no usage, and does not say so.
-    "openlit-chat": [*CHAT[:3], (33, 56), *CHAT[4:]],
     "logfire-pydantic_ai": [(165, 12), (293, 22)],
     "pydantic_ai-agent": [(165, 12), (293, 22)],
     "strands-agent": [(177, 12), (298, 22)],

@@ -42,7 +42,10 @@ _SINGLE: Final = {
         ("finishReason", "finish"),
     )
 }
-_TOOL: Final = re.compile(r"(?:llm\.tools|gen_ai\.tool\.definitions)\.(?P<n>\d+)\.tool\.json_schema")
+_TOOL: Final = re.compile(
+    r"(?:llm\.tools|gen_ai\.tool\.definitions)\.(?P<n>\d+)\.tool\.json_schema"
+    r"|llm\.request\.functions\.(?P<m>\d+)\.(?P<of>name|description|parameters)"
+)
 _SIDES: Final = {"prompt": "input", "completion": "output", "prompts": "input", "choices": "output"}
 _COLUMN: Final = {"input": "input_messages", "output": "output_messages"}
 _EARLIER: Final = r'"tool_call_response"[^}]*"result"|"arguments": ?"\{'
@@ -73,7 +76,9 @@ def _place(key: str) -> Place | None:
 
 def _tool_place(key: str) -> Place | None:
     found = _TOOL.fullmatch(key)
-    return None if found is None else ("tools", int(found["n"]), "schema", -1, "")
+    return (
+        None if found is None else ("tools", int(found["n"] or found["m"]), found["of"] or "schema", -1, "")
+    )
 
 
 def messages(attributes: Attributes, found: dict[str, pa.Array]) -> None:
@@ -133,12 +138,7 @@ def tools(attributes: Attributes) -> pa.Array:
     places = {code: place for code, key in enumerate(attributes.keys) if (place := _tool_place(key))}
     if not places:
         return pa.nulls(attributes.count, pa.string())
-    query = """
-        SELECT span, '[' || string_agg(value, ',' ORDER BY message) || ']' AS tools
-        FROM found_cells
-        WHERE json_valid(value)
-        GROUP BY span
-    """
+    query = "SELECT * FROM tools_of('found_cells')"
     return _spread(_asked(query, found_cells=_cells(attributes, places)), "tools", attributes.count)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor import conversation, events, identity, kept
+from tupletrace.processor import conversation, events, identity, kept, made_up
 from tupletrace.processor.attributes import Attributes
 from tupletrace.processor.decode import Spans
 from tupletrace.processor.sources import Columns
@@ -32,6 +32,7 @@ def canonical(spans: Spans) -> pa.Table:
     found["conflicts"] = columns.conflicts(found)
     _complete(attributes, found)
     found["dialect"] = columns.dialect()
+    made_up.taken_away(attributes, found)
     found["input_hash"] = pa.nulls(table.num_rows, pa.string())
     own, found["kept"] = kept.restored(spans.attributes, found)
     if own is not spans.attributes:

@@ -1,7 +1,9 @@
--- What the sources of the dialects call. LangSmith writes Python's repr of a dict.
+-- What the sources of the dialects call. LangSmith writes Python's repr of a dict, Traceloop JSON in a JSON string.
 CREATE MACRO unquoted(raw) AS replace(replace(raw, '''', '"'), 'None', 'null');
 
 CREATE MACRO as_json(raw) AS CASE
+    WHEN (starts_with(raw, '"{') OR starts_with(raw, '"[')) AND json_valid(json_extract_string(TRY_CAST(raw AS JSON), '$'))
+        THEN json_extract_string(TRY_CAST(raw AS JSON), '$')
     WHEN json_valid(raw) THEN raw
     WHEN json_valid(unquoted(raw)) THEN unquoted(raw)
 END;

@@ -83,10 +83,11 @@ SELECT
     b.graph_node,
     b.conversation_id,
     b.user_id,
-    coalesce(
-        TRY_CAST(b.tags AS VARCHAR[]),
-        list_transform(string_split(b.tags, ','), lambda tag: trim(tag))
-    ) AS tags,
+    -- LangChain numbers the steps of a chain by tags of its own.
+    nullif(list_filter(
+        coalesce(TRY_CAST(b.tags AS VARCHAR[]), list_transform(string_split(b.tags, ','), lambda tag: trim(tag))),
+        lambda tag: NOT regexp_matches(tag, '^((seq|graph):step|map:key):')
+    ), []) AS tags,
     b.route,
     b.http_route,
     nullif(b.trace_state, '') AS trace_state,

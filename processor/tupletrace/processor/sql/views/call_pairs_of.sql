@@ -39,7 +39,7 @@ beside AS (
         ON inner_call.trace_id = outer_call.trace_id
         AND inner_call.parent_span_id = outer_call.parent_span_id
         AND inner_call.start_unix_nano > outer_call.start_unix_nano
-        AND inner_call.start_unix_nano <= outer_call.end_unix_nano + 1000000000
+        AND inner_call.start_unix_nano <= outer_call.end_unix_nano + 10000000000
         AND inner_call.name <> outer_call.name
         AND coalesce(inner_call.finish = outer_call.finish, TRUE)
         AND same_call(outer_call, inner_call)

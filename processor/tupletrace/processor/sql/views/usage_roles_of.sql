@@ -122,7 +122,9 @@ orphans AS MATERIALIZED (
     JOIN lonely AS client_trace ON client_trace.trace_id = pairs.trace_id
     JOIN lonely AS framework_trace ON framework_trace.trace_id = framework_trace_id
     -- A root that has yet to come may show that they are two.
-    WHERE client_trace.alone OR (same_response AND client_trace.has_root AND framework_trace.has_root)
+    WHERE CASE
+        WHEN same_response THEN client_trace.has_root AND framework_trace.has_root ELSE client_trace.alone
+    END
     GROUP BY pairs.trace_id, pairs.span_id, pairs.start_unix_nano
 ),
 counted AS MATERIALIZED (
