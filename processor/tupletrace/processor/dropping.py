@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from tupletrace.processor import content, journal, journal_file
-from tupletrace.processor.compact import LINGERING
 from tupletrace.processor.database import statement
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import Journal, journal_folder
@@ -19,7 +18,6 @@ from tupletrace.processor.journal_file import COMPRESSED, WITHOUT_CONTENT
 from tupletrace.processor.store import Store
 from tupletrace.processor.strip import ROWS, Dropped, Rule, Strip
 
-_LINGERING: Final = f"INSERT INTO meta VALUES ('{LINGERING}', 1)"
 _STEP: Final = 2048
 """Spans that are in memory with their content."""
 Progress = Callable[[int, int], None]
@@ -69,9 +67,14 @@ def drop(place: Place, rule: Rule, progress: Progress) -> Job[Dropped]:
     yield from _from_journal(place, rule, strip, last, seqs, progress)
     if rule.content_only:
         yield from _content(place, windows, dropped)
+        _run(place, "drop_content_of_records", before=rule.before_unix_nano)
     else:
         yield from _traces(place, windows)
+        _run(place, "drop_records_without_trace", before=rule.before_unix_nano)
         dropped.spans = sum(rows["spans"].to_pylist())
+    if dropped.log_records:
+        _run(place, "linger")
+    yield
     return dropped
 
 
@@ -149,26 +152,19 @@ def _content(place: Place, windows: list[_Window], dropped: Dropped) -> Job[None
                 connection.register("stripped", rows)
                 connection.execute("INSERT INTO spans BY NAME FROM stripped")
                 connection.unregister("stripped")
-                connection.execute(_LINGERING)
+            _run(place, "linger")
             dropped.spans += int(had.sum())
         yield
-    with place.store.changing() as connection:
-        connection.execute("DELETE FROM log_records WHERE trace_id IN (FROM due)")
-        connection.execute(
-            "UPDATE evaluation_results SET explanation = NULL "
-            "WHERE explanation IS NOT NULL AND trace_id IN (FROM due)"
-        )
-    yield
 
 
 def _traces(place: Place, windows: list[_Window]) -> Job[None]:
     """Delete what hangs on traces, then their spans: as long as one of these is there the trace is due."""
-    if not windows and not place.asked("SELECT 1 FROM due LIMIT 1").num_rows:
+    if not place.asked("SELECT 1 FROM due LIMIT 1").num_rows:
         return
     with place.store.changing() as connection:
         for (table,) in connection.execute(statement("statements/tables_beside_spans")).fetchall():
             connection.execute(f"DELETE FROM {table} WHERE trace_id IN (FROM due)")
-        connection.execute(_LINGERING)
+    _run(place, "linger")
     yield
     for first, last in windows:
         with place.store.changing() as connection:
@@ -177,3 +173,11 @@ def _traces(place: Place, windows: list[_Window]) -> Job[None]:
                 {"first": first, "last": last},
             )
         yield
+    # What has come for them meanwhile goes another time.
+    _run(place, "open_what_is_left")
+
+
+def _run(place: Place, name: str, **values: Any) -> None:
+    with place.store.changing() as connection:
+        for one in statement(f"statements/{name}").split(";\n\n"):
+            connection.execute(one, values or None)

@@ -83,9 +83,7 @@ class Strip:
         within = {"first": requests[0].seq, "last": requests[-1].seq}
         ids = {record.trace_id for request, message in parsed for record in _records(request.signal, message)}
         due = self._among(_TRACES, ids)
-        stored = (
-            self._stored(within) if self._rule.before_unix_nano is not None else set[tuple[bytes, bytes]]()
-        )
+        stored = set[tuple[bytes, bytes]]() if self._rule.before_unix_nano is None else self._stored(within)
         rows = self._rows(within) if due and self._rule.content_only else {}
         return [
             self._spans(request, message, due, stored, rows.get(request.seq, []))
@@ -146,21 +144,15 @@ class Strip:
     def _other(self, request: Request) -> Request:
         if request.damage is not None or not request.body:
             return request
-        readable = request.signal not in _LEVELS
-        old = (
-            self._rule.before_unix_nano is not None
-            and request.received_unix_nano < self._rule.before_unix_nano
-        )
-        if (old and not (readable and self._rule.content_only)) or (
-            not readable and self._mentioned(request)
-        ):
-            self._dropped.undecodable += not readable
-            return replace(request, body=b"")
-        return request
+        before = self._rule.before_unix_nano
+        if request.signal not in _LEVELS:
+            goes = not self._rule.content_only and before is not None and request.received_unix_nano < before
+        else:
+            goes = self._mentioned(request) if before is None else request.received_unix_nano < before
+            self._dropped.undecodable += goes
+        return replace(request, body=b"") if goes else request
 
     def _mentioned(self, request: Request) -> bool:
-        if self._rule.before_unix_nano is not None:
-            return False
         due = self._ask("SELECT trace_id FROM due")["trace_id"].to_pylist()
         return any(bytes.fromhex(trace) in request.body for trace in due)
 

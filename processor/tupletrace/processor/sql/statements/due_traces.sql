@@ -10,6 +10,10 @@ WITH candidates AS (
     SELECT trace_id
     FROM log_records
     WHERE time_unix_nano < $before * 1000 AND journal_seq > $looked_at
+    UNION
+    SELECT trace_id
+    FROM evaluation_results
+    WHERE time < make_timestamptz($before) AND journal_seq > $looked_at
 )
 SELECT candidates.trace_id
 FROM candidates
