@@ -87,7 +87,7 @@ def _tell(
     if response is None or file_id is None or file_id in _told:
         return
     batch = _Batch(telemetry, server_of(resource), file_id)
-    if body := loaded(response):
+    if (body := loaded(response)) is not None:
         batch.end(body)
     else:
         watch_body(response, Observation(batch, _Read(), response))

@@ -247,7 +247,7 @@ class Call:
             watch = watch_stream if isinstance(result, Stream) else watch_async_stream
             return watch(result, Observation(self, chunks, result.response))
         response = getattr(result, "http_response", None)
-        if response is None or (chunks is None and loaded(response)):
+        if response is None or (chunks is None and loaded(response) is not None):
             return None
         watch_body(response, Observation(self, Body(chunks, self._endpoint.binary), response))
         return result
@@ -272,7 +272,7 @@ class Call:
 
 def _answer(result: Any) -> Any:
     response = None if isinstance(result, BaseModel) else getattr(result, "http_response", None)
-    return result if response is None else parse(loaded(response))
+    return result if response is None else parse(loaded(response) or b"")
 
 
 def _outer(endpoint: Endpoint) -> str:

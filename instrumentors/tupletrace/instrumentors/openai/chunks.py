@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from opentelemetry.util.genai.types import ReasoningPart, TextPart
 
-from tupletrace.instrumentors.openai.fields import field, items, known, text
+from tupletrace.instrumentors.openai.fields import count, field, items, known, text
 from tupletrace.instrumentors.openai.parts import content_parts
 
 _LATEST: Final = ("service_tier", "system_fingerprint", "usage", "error")
@@ -40,6 +40,8 @@ class CompletionChunks:
         for choice in items(said.get("choices")):
             told = getattr(choice, "__dict__", _NOTHING)
             index = told.get("index") or 0
+            if type(index) is not int:
+                index = count(index) or 0
             kept = self._choices.get(index)
             if kept is None:
                 kept = SimpleNamespace(finish_reason=None, deltas={}, calls=[], images=[])
@@ -97,7 +99,7 @@ def _keep_parts(kept: SimpleNamespace, content: Any) -> None:
 
 def _call_of(calls: list[dict[str, Any]], piece: Any) -> dict[str, Any]:
     # Some servers number no call, or every one 0, but tell their ids.
-    index, call_id = field(piece, "index"), text(field(piece, "id"))
+    index, call_id = count(field(piece, "index")), text(field(piece, "id"))
     for kept in reversed(calls):
         if index in (None, kept["index"]) and (not call_id or kept["id"] in (None, call_id)):
             return kept

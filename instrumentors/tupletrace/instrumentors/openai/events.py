@@ -28,6 +28,8 @@ class ResponseEvents:
     def add(self, chunk: Any) -> None:
         """Take the next event."""
         kind = getattr(chunk, "type", None)
+        if type(kind) is not str:
+            return
         if kind in _WITH_RESPONSE:
             self._response = field(chunk, "response")
         elif kind == "error":

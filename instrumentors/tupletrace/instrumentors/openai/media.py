@@ -40,7 +40,8 @@ def _stored(item: Any, mime_type: str | None, modality: str) -> MessagePart | No
 def _audio(audio: Any) -> MessagePart | None:
     data = text(field(audio, "data"))
     content = decode_base64(data) if data else None
-    return BlobPart(_AUDIO_TYPES.get(field(audio, "format")), "audio", content) if content else None
+    mime_type = _AUDIO_TYPES.get(text(field(audio, "format")) or "")
+    return BlobPart(mime_type, "audio", content) if content else None
 
 
 def _file(file: Any) -> MessagePart | None:

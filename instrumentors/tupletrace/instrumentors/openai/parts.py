@@ -60,6 +60,7 @@ def _content_part(item: Any) -> MessagePart | None:
 
 def _tool_call(call: Any) -> ToolCallRequestPart:
     function, custom = field(call, "function"), field(call, "custom")
-    arguments = parsed(field(function, "arguments")) if custom is None else field(custom, "input")
+    given = field(function, "arguments") if custom is None else field(custom, "input")
+    arguments = parsed(given) if custom is None else object_to_any_value(given)
     name = text(field(function if custom is None else custom, "name")) or ""
     return ToolCallRequestPart(arguments, name, text(field(call, "id")))

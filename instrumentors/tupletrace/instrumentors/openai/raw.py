@@ -63,9 +63,9 @@ def parse(body: bytes) -> Any:
     return value if isinstance(value, Json) else None
 
 
-def loaded(response: Any) -> bytes:
+def loaded(response: Any) -> bytes | None:
     """Return the body if the client has read it whole, without reading it for the program."""
-    return getattr(response, "_content", b"")
+    return getattr(response, "_content", None)
 
 
 def watch_body(response: Any, observation: Observation) -> None:

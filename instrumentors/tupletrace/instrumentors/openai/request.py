@@ -78,8 +78,8 @@ def _choices(value: Any) -> int | None:
 
 def _output_type(params: Params) -> str | None:
     for modality in items(params.get("modalities")):
-        if modality in _MODALITIES:
-            return _MODALITIES[modality]
+        if (kind := _MODALITIES.get(text(modality) or "")) is not None:
+            return kind
     wanted = params.get("response_format") or params.get("text_format") or field(params, "text", "format")
     if isinstance(wanted, type):
         return "json"

@@ -39,7 +39,7 @@ def item_message(item: Any) -> tuple[str, list[MessagePart]]:
 
 def is_tool_call(item: Any) -> bool:
     """Say whether the program is asked to run a tool and to come back with its output."""
-    match field(item, "type"):
+    match text(field(item, "type")):
         case "shell_call":
             return field(item, "environment", "type") != "container_reference"
         case "tool_search_call":
@@ -52,7 +52,7 @@ def _assistant_parts(kind: str, item: Any) -> list[MessagePart]:
     name = text(field(item, "name")) or kind.removesuffix("_call")
     if is_tool_call(item):
         given = _first(item, _GIVEN)
-        arguments = given if kind == "custom_tool_call" else parsed(given)
+        arguments = object_to_any_value(given) if kind == "custom_tool_call" else parsed(given)
         return [ToolCallRequestPart(arguments, name, text(field(item, "call_id")))]
     if kind == "reasoning":
         thoughts = [*items(field(item, "summary")), *items(field(item, "content"))]
