@@ -316,6 +316,7 @@ def test_evaluations_in_spans_are_of_them(judged: Judged, otlp: Any) -> None:
         "gen_ai.evaluation.name": "own",
         "gen_ai.evaluation.score.value": 1.0,
         "gen_ai.evaluation.target_span_id": f"{1:016x}",
+        "gen_ai.request.model": "gpt-5",
     }
     spans = [otlp.call(1, 1, None, attributes=annotations), otlp.span(1, 2, 1, evaluator)]
     for _ in range(2):
@@ -333,6 +334,7 @@ def test_evaluations_in_spans_are_of_them(judged: Judged, otlp: Any) -> None:
         "7",
         "llm",
     )
+    assert rows[2]["evaluator_version"] == "gpt-5"
     assert (rows[3]["trace_id"], rows[3]["conversation_id"]) == (None, "talk")
 
 

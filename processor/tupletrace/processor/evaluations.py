@@ -51,7 +51,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "evaluator_model": (
         "evaluator_model", "evaluator.model", "judge_model", "judge.model", "metadata.judge_model",
-        "metadata.model", "model",
+        "metadata.model",
     ),
     "rubric": ("rubric", "evaluator.rubric", "judge.rubric", "metadata.rubric"),
     "rubric_hash": ("rubric_hash", "evaluator.rubric_hash", "judge.rubric_hash", "metadata.rubric_hash"),
@@ -185,20 +185,18 @@ def evaluation(row: Any) -> dict[str, Any]:
         raise NoEvaluation(f"{why}: send a score, a label, or passed")
     if "time" in made:
         made["time"] = _nanoseconds(made["time"])
-    if "id" not in made and ("identifier" in flat or "time" not in made):
-        # Sent again, it is the same; with an identifier also when its result is another.
-        told = (
-            {"identifier": flat["identifier"]} | _only(made, *_TARGETS, "name")
-            if "identifier" in flat
-            else made
-        )
-        canonical = json.dumps(told, sort_keys=True, default=str)
-        made["id"] = hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    if "id" not in made and "identifier" in flat:
+        target = {key: made.get(key) for key in (*_TARGETS, "name")}
+        made["id"] = _id(target | {"identifier": flat["identifier"]})
+    elif "id" not in made and "time" not in made:
+        made["id"] = _id(made)
     return made
 
 
-def _only(made: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: made[key] for key in keys if key in made}
+def _id(said_of_it: Mapping[str, Any]) -> str:
+    """Return an id that is the same when the same is sent again."""
+    canonical = json.dumps(said_of_it, sort_keys=True, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
 _TEXTS: Final = _ATTRIBUTES.keys() - {"score", "passed"} | {"trace_id", "span_id"}
@@ -245,6 +243,7 @@ def _result(one: dict[str, Any], flat: Mapping[str, Any]) -> None:
         number = None
     one["score"] = number
     one["label"] = None if label is None or (number is not None and _number(label) is not None) else label
+    one["error"] = one["error"] or None
     passed = one["passed"]
     if passed is not None and str(passed).lower() not in _YES_NO:
         raise NoEvaluation(f"passed is {passed!r}: send true or false")

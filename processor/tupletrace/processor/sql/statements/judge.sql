@@ -45,12 +45,18 @@ said AS (
     FROM in_events
     WHERE event.name = 'gen_ai.evaluation.result'
     UNION ALL BY NAME
+    -- The span of a judge that says no more of itself: its model is known.
     SELECT
-        * REPLACE (CAST(NULL AS VARCHAR) AS conversation_id, CAST(NULL AS VARCHAR) AS response_id)
+        * EXCLUDE (judge_model) REPLACE (
+            CAST(NULL AS VARCHAR) AS conversation_id,
+            CAST(NULL AS VARCHAR) AS response_id,
+            coalesce(evaluator_version, judge_model) AS evaluator_version
+        )
     FROM (
         SELECT
             trace_id,
             coalesce(attributes['gen_ai.evaluation.target_span_id'], span_id) AS span_id,
+            CASE WHEN attributes['gen_ai.evaluation.target_span_id'] <> span_id THEN request_model END AS judge_model,
             start_unix_nano + duration_ns AS time_unix_nano,
             journal_seq,
             unnest(evaluation_said(attributes))

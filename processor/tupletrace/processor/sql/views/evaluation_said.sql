@@ -5,8 +5,7 @@ CREATE OR REPLACE MACRO evaluation_said(attributes) AS {
     'response_id': attributes['gen_ai.response.id'],
     'name': attributes['gen_ai.evaluation.name'],
     'evaluator_name': attributes['tupletrace.evaluator.name'],
-    -- A judge that says no more is at least as old as its model.
-    'evaluator_version': coalesce(attributes['tupletrace.evaluator.version'], attributes['gen_ai.request.model']),
+    'evaluator_version': attributes['tupletrace.evaluator.version'],
     'source': attributes['tupletrace.evaluator.kind'],
     'score_value': finite_number(attributes['gen_ai.evaluation.score.value']),
     'score_label': attributes['gen_ai.evaluation.score.label'],
