@@ -43,12 +43,12 @@ def work(kind: str, arm: str) -> Callable[[], object]:
 def watch(kind: str, arm: str, runs: int) -> None:
     """Print the resident memory after each tenth of the runs."""
     run = work(kind, arm)
-    looks: list[str] = []
+    print(f"{kind:18}{arm:16}", end="", flush=True)
     for _ in range(LOOKS):
         for _ in range(runs // LOOKS):
             run()
-        looks.append(f"{resident():.1f}")
-    print(f"{kind:18}{arm:16}" + "".join(f"{look:>8}" for look in looks), flush=True)
+        print(f"{resident():8.1f}", end="", flush=True)
+    print(flush=True)
 
 
 def main() -> None:
