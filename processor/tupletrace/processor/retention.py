@@ -66,11 +66,16 @@ class Policy:
             raise ValueError(f"content ({content}) cannot be kept longer than the spans it is in ({spans})")
         return cls(content_s, spans_s, _bytes(size) if size else None)
 
+    @property
+    def ages_s(self) -> dict[str, float]:
+        """What is dropped by age, in the order in which it is."""
+        ages = {_SPANS: self.spans_s, _CONTENT: self.content_s}
+        return {what: age for what, age in ages.items() if age is not None}
+
     def before(self, now_s: float) -> dict[str, int]:
         """Return until when (microseconds) what is to be dropped now, in steps short beside the age."""
-        ages = {_SPANS: self.spans_s, _CONTENT: self.content_s}
-        steps = {what: min(max(age / _SHARE, 1), _DAY_S) for what, age in ages.items() if age is not None}
-        return {what: int((now_s - (ages[what] or 0)) // step * step * 1e6) for what, step in steps.items()}
+        steps = {what: min(max(age / _SHARE, 1), _DAY_S) for what, age in self.ages_s.items()}
+        return {what: int((now_s - self.ages_s[what]) // step * step * 1e6) for what, step in steps.items()}
 
 
 def seconds(text: str) -> float:
@@ -102,9 +107,8 @@ def retaining(
     """
     by_hand = before is None
     if before is None:
-        now = time.time()
-        ages = {_SPANS: policy.spans_s, _CONTENT: policy.content_s}
-        before = {what: int((now - age) * 1e6) for what, age in ages.items() if age is not None}
+        now_s = time.time()
+        before = {what: int((now_s - age) * 1e6) for what, age in policy.ages_s.items()}
     index.catch_up(journal_folder(place.path), place.store)
     yield
     found: list[dict[str, Any] | None] = []
@@ -265,8 +269,7 @@ class Keeper:
         self._stopping.set()
 
     def _follow(self) -> None:
-        ages = [one for one in (self._policy.content_s, self._policy.spans_s) if one is not None]
-        pause = min(_LOOK_S, *(max(age / _SHARE, 1) for age in ages)) if ages else _LOOK_S
+        pause = min([_LOOK_S, *(max(age / _SHARE, 1) for age in self._policy.ages_s.values())])
         done: dict[str, int] = {}
         while True:
             before = self._policy.before(time.time())
