@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from tupletrace.processor.database import statement
-
 VIEWS = {
     "llm_calls": "SELECT * FROM llm_calls",
     "traces": "SELECT * EXCLUDE (complete) FROM traces",
@@ -460,6 +458,6 @@ def test_coverage_over_days_weighs_every_trace_alike(traces: Traces, otlp: Any) 
         traces.insert(
             otlp.call(traces.new(), attributes=attributes, start=otlp.noon + (day if i == 3 else 0))
         )
-    (row,) = [row for row in traces.database.rows(statement("reports/coverage")) if row["route"] == "weighed"]
+    (row,) = traces.database.rows("FROM coverage_by('route', of_route := 'weighed')")
     assert (row["traces"], row["covered"], float(row["coverage"])) == (4, 3, 0.75)
     assert (float(row["prompt"]), float(row["model"]), row["tools"]) == (0.75, 1.0, None)
