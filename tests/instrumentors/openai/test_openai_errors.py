@@ -141,3 +141,10 @@ def test_a_stream_that_is_left_by_another_calls_error_keeps_its_own_facts(
     left = spans.get_finished_spans()[-1]
     assert left.attributes["error.type"] == "openai.LengthFinishReasonError"
     assert "gen_ai.usage.input_tokens" not in left.attributes
+
+
+def test_a_request_that_never_left_says_nothing_of_an_answer(provider: Any, program: Any, facts: Any) -> None:
+    with pytest.raises(TypeError):
+        program.call("chat.completions.create", model="m", messages=[{"role": "user", "content": object()}])
+
+    assert not [name for name in facts() if "response" in name or "usage" in name]

@@ -10,8 +10,6 @@ from tupletrace.instrumentors.openai.response_items import is_tool_call
 _WITH_RESPONSE: Final = frozenset(
     f"response.{state}" for state in ("created", "queued", "in_progress", "completed", "incomplete", "failed")
 )
-
-
 _TOOL_CALL: Final = {"type": "function_call"}
 
 
