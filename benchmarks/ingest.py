@@ -32,6 +32,7 @@ import traces
 from tupletrace.processor.store import Store
 
 PACED_S = 15
+WATCH_S = 0.03
 
 
 def send(address: str, spans: int, in_flight: int, rate: float) -> dict[str, Any]:
@@ -112,10 +113,10 @@ class Processor:
         with urllib.request.urlopen(asked) as response:
             return json.loads(response.read())[0]["n"]
 
-    def watch_until(self, spans: int) -> None:
-        """Ask again and again until so many are there."""
+    def watch_until(self, spans: int, every: float) -> None:
+        """Ask every so many seconds until so many are there."""
         while self.counts[-1][1] < spans:
-            time.sleep(0.03)
+            time.sleep(every)
             self.counts.append((time.monotonic(), self.count()))
 
     def stop(self) -> resource.struct_rusage:
@@ -134,7 +135,9 @@ def run(processor: Processor, spans: int, in_flight: int, rate: float = 0) -> di
     """Send so many spans and wait until they are there."""
     before = processor.count()
     processor.counts = [(time.monotonic(), before)]
-    watcher = threading.Thread(target=processor.watch_until, args=(before + spans,), daemon=True)
+    # At full speed every question is paid for with spans: then fewer are asked.
+    wanted = (before + spans, WATCH_S if rate or in_flight == 1 else 10 * WATCH_S)
+    watcher = threading.Thread(target=processor.watch_until, args=wanted, daemon=True)
     watcher.start()
     cpu = processor.cpu()
     measured = sending_process(processor.grpc, spans, in_flight, rate)
