@@ -35,13 +35,13 @@ _logger: Final = logging.getLogger(__name__)
 BATCH_BYTES: Final = 16 * 2**20
 """At most: a batch is what came while the one before was stored, so that batches grow with the load."""
 QUIET_MS: Final = 2_000
-"""A trace that received nothing for so long settles; a later span opens it again."""
+"""A trace that received nothing for so long is complete; a later span makes it incomplete again."""
 _TICK_S: Final = 0.25
 _JOBS_S: Final = 0.05
 """So long do jobs take, then what has come is looked for again."""
 _IDLE_S: Final = 5.0
 _SETTLING_SHARE: Final = 0.1
-_SETTLE_WITHIN_S: Final = 2.0
+_SETTLE_WITHIN_S: Final = 1.0
 """Settling has a cost of its own, whatever it settles: it waits for more, but not for longer than this."""
 
 

@@ -34,10 +34,10 @@ _SPANS: Final = """
         calls.usage_status,
         calls.cost_usd,
         calls.cost_status
-    FROM spans
+    FROM trace_spans($1) AS spans
     LEFT JOIN usage_roles AS roles ON roles.trace_id = spans.trace_id AND roles.span_id = spans.span_id
     LEFT JOIN llm_calls AS calls ON calls.trace_id = spans.trace_id AND calls.span_id = spans.span_id
-    WHERE spans.trace_id = $1 AND within(spans.start_time, $2, $3)
+    WHERE within(spans.start_time, $2, $3)
     ORDER BY spans.start_unix_nano, spans.span_id
 """
 _TRACE: Final = "FROM traces WHERE trace_id = $1 AND ($2 IS NULL OR route = $2)"

@@ -57,18 +57,14 @@ judged AS (
 ),
 layers AS (
     SELECT
-        members.trace_id,
+        layers_id,
         string_agg(CASE WHEN layer = 'model' THEN member END, ', ' ORDER BY member) AS model,
         string_agg(CASE WHEN layer = 'prompt' THEN member END, ', ' ORDER BY member) AS prompt,
         string_agg(CASE WHEN layer = 'retriever' THEN member END, ', ' ORDER BY member) AS retriever,
         string_agg(CASE WHEN layer = 'tools' THEN member END, ', ' ORDER BY member) AS tools,
         string_agg(CASE WHEN layer = 'evaluator' THEN member END, ', ' ORDER BY member) AS evaluator
-    FROM (
-        SELECT trace_id, layer, concat_ws(' ', name, coalesce(version, '?')) AS member
-        FROM trace_layers
-        WHERE trace_id IN (SELECT trace_id FROM served)
-    ) AS members
-    GROUP BY members.trace_id
+    FROM (SELECT layers_id, layer, concat_ws(' ', name, coalesce(version, '?')) AS member FROM settled_layers) AS members
+    GROUP BY layers_id
 )
 SELECT
     served.trace_id,
@@ -104,4 +100,4 @@ FROM served
 LEFT JOIN calls ON calls.trace_id = served.trace_id
 LEFT JOIN tools ON tools.trace_id = served.trace_id
 LEFT JOIN judged ON judged.trace_id = served.trace_id
-LEFT JOIN layers ON layers.trace_id = served.trace_id;
+LEFT JOIN layers ON layers.layers_id = served.layers_id;
