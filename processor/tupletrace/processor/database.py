@@ -102,7 +102,8 @@ def _is_open_here(path: Path) -> bool:
 
 def needs_reconnect(error: Exception) -> bool:
     """Say whether nothing more can be done on the connection that gave this error."""
-    return isinstance(error, duckdb.FatalException) or _says_damaged(error)
+    invalid = isinstance(error, duckdb.FatalException) or "has been invalidated" in str(error)
+    return invalid or _says_damaged(error)
 
 
 def _says_damaged(error: Exception) -> bool:

@@ -171,12 +171,16 @@ class Queries:
         """Return who runs one query.
 
         Raises:
-            SqlFailed: it is stopped.
+            SqlFailed: it is stopped, or the database cannot be used.
         """
         with self._changed:
             if self._stopping:
                 raise SqlFailed("the processor is stopping")
-            answer = Answer(self._cursor(), queries=self)
+            try:
+                answer = Answer(self._cursor(), queries=self)
+            except duckdb.Error as error:
+                self.failed(error)
+                raise SqlFailed(str(error).strip()) from None
             self._running.add(answer)
         return answer
 
