@@ -1,5 +1,6 @@
 """A database copied without its free blocks, while others read and write it: the room is given back."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Final
 import duckdb
 
 from tupletrace.processor import database, index
-from tupletrace.processor.database import statement, statement_names
+from tupletrace.processor.database import StoreError, statement, statement_names
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.store import Store
@@ -45,16 +46,17 @@ def compacting(path: Path, store: Store, *, always: bool = False) -> Job[None]:
         left.unlink() if left.is_file() else left.rmdir()
     # A name of its own each time: DuckDB remembers those of the files that it has open.
     target = path.with_name(f"{path.name}.compacting-{time.time_ns()}")
+    ended = threading.Event()
     try:
-        with store.cursor() as cursor:
-            yield from _copying(cursor, target)
-        with ThreadPoolExecutor(1, "tupletrace-compact") as opener:
-            # Its views take a while.
-            opening = opener.submit(Store, target)
-            while not opening.done():
-                time.sleep(_POLL_S)
-                yield
-            other = opening.result()
+        with store.cursor() as cursor, ThreadPoolExecutor(1, "tupletrace-compact") as pool:
+            try:
+                copying = pool.submit(_copied, cursor, target, ended)
+                while not copying.done():
+                    time.sleep(_POLL_S)
+                    yield
+            finally:
+                ended.set()
+            other = copying.result()
         yield from succeeding(path, store, other)
     finally:
         database.remove(target)
@@ -73,14 +75,19 @@ def succeeding(path: Path, store: Store, other: Store) -> Job[None]:
         raise
 
 
-def _copying(cursor: duckdb.DuckDBPyConnection, target: Path) -> Job[None]:
+def _copied(cursor: duckdb.DuckDBPyConnection, target: Path, ended: threading.Event) -> Store:
+    """Copy every table as it is at this moment, and open the copy: its views take a while."""
     cursor.execute("BEGIN TRANSACTION READ ONLY")
-    with duckdb.connect(str(target), config={"storage_compatibility_version": "v1.5.0"}) as copy:
+    with duckdb.connect(config={"wal_autocheckpoint": "1TB"}) as copy:
+        attached = "RECOVERY_MODE NO_WAL_WRITES, STORAGE_VERSION 'v1.5.0'"
+        copy.execute(f"ATTACH {database.quoted(target)} AS copy ({attached}); USE copy")
         target.chmod(0o600)
         unsaved = 0
         for table in statement_names("schema"):
             copy.execute(statement(f"schema/{table}"))
             for rows in cursor.sql(f"FROM {table}").to_arrow_reader(_ROWS):
+                if ended.is_set():
+                    raise StoreError("it was ended before the database was copied")
                 copy.register("copied", rows)
                 copy.execute(f"INSERT INTO {table} BY NAME FROM copied")
                 copy.unregister("copied")
@@ -88,6 +95,7 @@ def _copying(cursor: duckdb.DuckDBPyConnection, target: Path) -> Job[None]:
                 if unsaved >= _SAVE_BYTES:
                     copy.execute("CHECKPOINT")
                     unsaved = 0
-                yield
         copy.execute("DELETE FROM meta WHERE key IN (?, ?)", [database.VIEWS, LINGERING])
+        copy.execute("CHECKPOINT")
     cursor.execute("COMMIT")
+    return Store(target)
