@@ -201,3 +201,36 @@ def test_f25_text_that_is_valid_and_strange_comes_back_to_the_byte(
     assert client.grpc("traces", otlp.request(otlp.span(3925, name=strange))) == b""
     (row,) = stored(3925, 1)
     assert row["name"] == strange
+
+
+def test_f14_f26_records_of_every_oddity_harm_no_other_in_their_batch(
+    client: Any, otlp: Any, answered: Any, stored: Any
+) -> None:
+    """Clocks a day off, 1970 and beyond 2262, ends before starts, unknown enums, unset fields, broken ids."""
+    day, most = 86_400_000_000_000, 2**64 - 1
+    times = [
+        (otlp.noon - day, otlp.noon),
+        (otlp.noon + day, otlp.noon),
+        (0, 0),
+        (0, most),
+        (most, most),
+        (most, 0),
+    ]
+    odd = [otlp.span(3900, number, start=start, end=end) for number, (start, end) in enumerate(times, 1)]
+    odd.append(otlp.span(3900, 7, name="", kind=77))
+    odd[-1].status.code = 77
+    odd.append(otlp.span(3900, 8, 8))
+    broken = [otlp.span(3900, 9), otlp.span(3900, 10)]
+    broken[0].trace_id, broken[1].span_id = b"short", bytes(8)
+    answer = client.http("/v1/traces", otlp.request(*odd, *broken))
+    assert answer.status == 200
+    assert answered("traces", answer.body).partial_success.rejected_spans == 2
+    rows = stored(3900, 8)
+    assert [row["start_unix_nano"] for row in rows[:2]] == [otlp.noon - day, otlp.noon + day]
+    assert all(row["duration_ns"] >= 0 for row in rows)
+    assert rows[0]["duration_ns"] == day
+    assert (rows[6]["kind"], rows[6]["status_code"], rows[7]["parent_span_id"]) == (
+        "77",
+        "77",
+        rows[7]["span_id"],
+    )

@@ -49,7 +49,7 @@ def test_c16_a_request_of_another_signal_is_bad_data(client: Any, one_of: Any, s
 
 
 def test_c17_without_room_the_client_is_asked_to_come_back(full: Any, one_of: Any) -> None:
-    """Before anything of the request is kept."""
+    """F6: before anything of the request is kept; what is there can be asked for."""
     refused = full.refused("traces", one_of("traces"))
     assert refused.code() is grpc.StatusCode.UNAVAILABLE
     answer = full.http("/v1/traces", one_of("traces"))

@@ -157,6 +157,7 @@ def test_c46_a_listed_page_gets_its_preflight_and_its_answer(listed: Any) -> Non
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/v1/traces", "/sql", "/nowhere"])
 def test_c47_a_host_that_is_not_ours_is_refused_on_every_path(client: Any, listed: Any, path: str) -> None:
+    """F36: a page of another name that resolves to this machine."""
     port = client.processor.http.split(":")[1]
     for host in (
         f"evil.example:{port}",
