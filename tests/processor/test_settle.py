@@ -461,3 +461,17 @@ def test_coverage_over_days_weighs_every_trace_alike(traces: Traces, otlp: Any) 
     (row,) = traces.database.rows("FROM coverage_by('route', of_route := 'weighed')")
     assert (row["traces"], row["covered"], float(row["coverage"])) == (4, 3, 0.75)
     assert (float(row["prompt"]), float(row["model"]), row["tools"]) == (0.75, 1.0, None)
+
+
+def test_what_comes_late_to_one_of_two_traces_of_one_call_leaves_it_one_call(
+    traces: Traces, otlp: Any
+) -> None:
+    """A client's span without its parent: both traces are settled anew together."""
+    trace, alone = traces.new(), traces.new()
+    used, said = (20_000 + trace, 7), {"gen_ai.response.model": "gpt-4o-2024-08-06"}
+    traces.insert(otlp.call(trace, 2, 1, used, name="ChatOpenAI", end=otlp.noon + 50_000_000))
+    traces.insert(otlp.call(alone, 3, None, used, said, name="Completions"))
+    traces.insert(otlp.span(trace, 1, name="late"))
+    ids = [f"{trace:032x}", f"{alone:032x}"]
+    calls = "SELECT trace_id, response_model FROM llm_calls WHERE trace_id IN (?, ?)"
+    assert traces.database.rows(calls, ids) == [{"trace_id": ids[0], "response_model": "gpt-4o-2024-08-06"}]

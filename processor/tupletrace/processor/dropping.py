@@ -164,6 +164,7 @@ def _traces(place: Place, windows: list[_Window]) -> Job[None]:
     with place.store.changing() as connection:
         for (table,) in connection.execute(statement("statements/tables_beside_spans")).fetchall():
             connection.execute(f"DELETE FROM {table} WHERE trace_id IN (FROM due)")
+        connection.execute(statement("statements/drop_layers"))
     _run(place, "linger")
     yield
     for first, last in windows:
