@@ -280,18 +280,25 @@ class Store:
 
     def _refresh_prices(self) -> None:
         """Look every model up again when another version of the prices is installed."""
-        known = {
+        self._priced = {
             prices.Model(*row)
             for row in self._rows("SELECT DISTINCT provider_name, model, service_tier FROM price_book")
         }
-        self._priced = set(known)
         self._own, fingerprint = own_prices.read()
         used = int(hashlib.sha256(f"{prices.SOURCE} {fingerprint}".encode()).hexdigest()[:15], 16)
         if self._rows(f"SELECT 1 FROM meta WHERE key = 'prices' AND value = {used}"):
             return
+        # A database of an older version may hold calls whose models it never looked up.
+        self._priced |= {
+            prices.Model(*row)
+            for row in self._rows(
+                "SELECT DISTINCT provider_name, coalesce(response_model, request_model), service_tier "
+                "FROM spans WHERE coalesce(response_model, request_model) IS NOT NULL"
+            )
+        }
         with transaction(self._connection) as connection:
             connection.execute("DELETE FROM price_book")
-            self._add_prices(set(known))
+            self._add_prices(self._priced)
             self._run("recost")
             connection.execute("DELETE FROM meta WHERE key = 'prices'")
             connection.execute("INSERT INTO meta VALUES ('prices', ?)", [used])
