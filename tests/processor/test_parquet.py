@@ -21,6 +21,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from tupletrace.processor import snapshot
 from tupletrace.processor.database import StoreError, statement_names
 from tupletrace.processor.forget import forget
+from tupletrace.processor.jobs import alone
 from tupletrace.processor.journal import Journal, journal_folder
 from tupletrace.processor.rebuild import rebuild
 from tupletrace.processor.transfer import Selection, bring, export
@@ -351,6 +352,18 @@ def test_what_was_forgotten_does_not_come_back(otlp: Any, tmp_path: Path) -> Non
     forget(path, "user", "ann", silent)
     assert bring(folder, path, silent)["spans"] == (0, 1)
     assert rows(path, "SELECT DISTINCT user_id FROM spans") == [("bob",)]
+
+
+def test_what_has_lost_its_content_keeps_what_was_found_in_it(tmp_path: Path) -> None:
+    path, folder = tmp_path / "x.duckdb", tmp_path / "parquet"
+    journalled(path, *(("traces", file.read_bytes()) for file in CORPORA))
+    snapshot.save(path, tmp_path / "s.duckdb", silent)
+    alone(path, "retain", {"content": "0d"}, silent)
+    export(path, folder, Selection(), silent)
+    bring(folder, tmp_path / "y.duckdb", silent)
+    assert different(path, tmp_path / "y.duckdb") == {}
+    derived = "SELECT count(*) FROM spans WHERE prompt_provenance = 'derived' AND input_messages IS NULL"
+    assert rows(tmp_path / "y.duckdb", derived)[0][0] > rows(tmp_path / "s.duckdb", derived)[0][0]
 
 
 def test_what_is_no_export_is_refused(source: Path, tupletrace: Callable[..., Any], tmp_path: Path) -> None:

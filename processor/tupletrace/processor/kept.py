@@ -144,11 +144,12 @@ def _span(row: Row) -> Span:
             span_id=bytes.fromhex(link["span_id"]),
             attributes=_key_values(link["attributes"]),
         )
-    span.attributes.extend(_key_values([(KEY, _columns(row))]))
+    span.attributes.extend(_key_values([(KEY, columns(row))]))
     return span
 
 
-def _columns(row: Row) -> str:
+def columns(row: Row) -> str:
+    """Return the canonical columns of a row of ``spans`` as the value of ``KEY``."""
     said = {column: value for column, value in row.items() if column not in _FIELDS and value is not None}
     if row["usage_unreadable"]:
         unread = [name for name in row if name.endswith("_tokens") and row[name] is None]

@@ -1,18 +1,19 @@
 """Records taken out of a database as Parquet, by day, and brought into one as OTLP, by the road of all."""
 
+import functools
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute
 
-from tupletrace.processor import query, snapshot, wire
+from tupletrace.processor import kept, query, snapshot, wire
 from tupletrace.processor.ask import Ask, Processor, ProcessorRefused
 from tupletrace.processor.database import StoreError, first_line, quoted, remove, statement, statement_names
 from tupletrace.processor.forget import forgotten
@@ -22,8 +23,16 @@ from tupletrace.processor.rebuild import Progress, follow
 from tupletrace.processor.snapshot import find_gone, staying
 from tupletrace.processor.store import Store
 
+pc: Any = pyarrow.compute
+"""Untyped: its functions are made when it is imported."""
+
 _IN_PLACE: Final = {"spans", "log_records"}
 """Exported from where they are: texts are not copied once more."""
+_CONTENT: Final = (
+    "input_messages", "output_messages", "system_instructions", "tool_definitions", "prompt_template",
+)  # fmt: skip
+_WIDE: Final = ("attributes", "resource_attributes", "scope_attributes", "events", "links", "conflicts")
+"""Columns that OTLP has itself."""
 _RECORDS_A_REQUEST: Final = 2048
 _REQUEST_BYTES: Final = 8 * 2**20
 _PATIENCE_S: Final = 600.0
@@ -233,7 +242,7 @@ def _new(
 
 
 def _deliver(connection: duckdb.DuckDBPyConnection, kind: _Kind, records: pa.Table, send: Send) -> None:
-    connection.register("records", records)
+    connection.register("records", _with_columns(records) if kind.table == "spans" else records)
     rows = connection.sql(statement(f"otlp/{kind.name}")).to_arrow_table()
     connection.unregister("records")
     (body,) = wire.encoded(kind.signal, rows.combine_chunks().to_batches()[0])
@@ -249,11 +258,19 @@ def _deliver(connection: duckdb.DuckDBPyConnection, kind: _Kind, records: pa.Tab
     _deliver(connection, kind, records.slice(half), send)
 
 
+def _with_columns(spans: pa.Table) -> pa.Table:
+    """Add ``kept``: of spans without content their columns, which might not be found again without it."""
+    empty = functools.reduce(pc.and_, [pc.is_null(spans[column]) for column in _CONTENT])
+    rows = iter(spans.filter(empty).drop_columns(list(_WIDE)).to_pylist())
+    said = [kept.columns(next(rows)) if one else None for one in empty.to_pylist()]
+    return spans.append_column("kept", pa.array(said, pa.string()))
+
+
 @contextmanager
 def _delivering(target: Path | Processor, progress: Progress) -> Generator[tuple[Ask, Send]]:
     """Yield how to ask a database and how to deliver to it, whether a processor is running on it or not."""
     if isinstance(target, Processor):
-        yield target.sql, partial(_post, target)
+        yield target.sql, functools.partial(_post, target)
         return
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
--- Stored spans (registered as `records`) as one OTLP request.
+-- Stored spans (registered as `records`) as one OTLP request; `kept`: their columns, where those would be lost.
 WITH scopes AS (
     SELECT
         resource_attributes,
@@ -20,7 +20,13 @@ WITH scopes AS (
             ),
             'start_time_unix_nano': CAST(start_unix_nano AS UBIGINT),
             'end_time_unix_nano': CAST(start_unix_nano + duration_ns AS UBIGINT),
-            'attributes': otlp_attributes(attributes),
+            'attributes': list_concat(
+                otlp_attributes(attributes),
+                CASE
+                    WHEN kept IS NOT NULL
+                        THEN [{'key': encode('tupletrace.kept'), 'value': {'string_value': encode(kept)}}]
+                END
+            ),
             'dropped_attributes_count': CAST(dropped_attributes_count AS UINTEGER),
             'events': list_transform(
                 events,
