@@ -85,6 +85,10 @@ DECLARED = [
     LLM | {"metadata": '{"lc_hub_owner": "-", "lc_hub_repo": "answer", "lc_hub_commit_hash": "3"}'},
     {"llm.request.type": "chat", "traceloop.prompt.key": "answer", "traceloop.prompt.version": 3},
     {
+        "llm.request.type": "chat",
+        "traceloop.entity.input": '{"metadata": {"lc_hub_repo": "answer", "lc_hub_commit_hash": "3"}}',
+    },
+    {
         "gen_ai.span.kind": "LLM",
         "gen_ai.prompt.template.name": "answer",
         "gen_ai.prompt.template.version": "3",
