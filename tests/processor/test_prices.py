@@ -185,7 +185,7 @@ def random_usage(chance: random.Random) -> dict[str, int]:
     return {key: value for key, value in usage.items() if value is not None}
 
 
-SEEDS = int(os.environ.get("TUPLETRACE_PRICE_CALLS", "600")) // 150
+SEEDS = -(-int(os.environ.get("TUPLETRACE_PRICE_CALLS", "600")) // 150)
 """10,000 random calls are many seconds: a few hundred in CI."""
 
 
