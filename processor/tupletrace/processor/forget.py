@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -72,7 +71,7 @@ def forgetting(place: Place, kind: str, value: str, progress: Progress) -> Job[d
         left.unlink()
     yield from compacting(place.path, place.store, always=True)
     record: dict[str, Any] = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "time": datetime.now(UTC).isoformat(timespec="microseconds"),
         "kind": kind,
         "sha256": hashlib.sha256(value.encode()).hexdigest(),
         "traces": dropped.traces,

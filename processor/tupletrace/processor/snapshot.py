@@ -184,7 +184,7 @@ def restore(path: Path, file: Path, progress: Progress, *, incomplete: bool = Fa
             f"{file} ends at request {taken.journal_seq}, the journal at {folder} begins {missing} requests "
             "later: they are in neither; --incomplete goes on without them"
         )
-    taken_at = datetime.fromtimestamp(taken.unix_nano // 1_000_000_000, UTC)
+    taken_at = datetime.fromtimestamp(taken.unix_nano / 1e9, UTC)
     with _beside(path, ".restoring") as making:
         if since := [one for one in forgotten(folder) if one.time >= taken_at]:
             _without(file, making, since)
@@ -264,7 +264,7 @@ def find_gone(
     """
     connection.execute("CREATE TABLE named (kind VARCHAR, sha256 VARCHAR, unix_nano BIGINT)")
     for one in named:
-        moment = int(one.time.timestamp()) * 1_000_000_000
+        moment = int(one.time.timestamp() * 1e6) * 1_000
         connection.execute("INSERT INTO named VALUES (?, ?, ?)", [one.kind, one.sha256, moment])
     of_kinds = " UNION ".join(
         f"SELECT trace_id FROM {spans} AS spans JOIN named "
