@@ -90,14 +90,13 @@ class Store:
         """
         self._checkpoint(batch.num_rows)
         with transaction(self._connection) as connection:
-            seen, met = self._insert(batch) if batch.num_rows else (None, set[prices.Model]())
+            seen = self._insert(batch) if batch.num_rows else None
             telling_records, judging_records = telling.apart(told)
             if telling_records.num_rows or self._rows("SELECT 1 FROM log_records LIMIT 1"):
                 with self._registered(batch):
                     telling.join(connection, telling_records)
             judging.join(connection, batch, judging_records)
             connection.execute("UPDATE meta SET value = ? WHERE key = 'journal_seq'", [journal_seq])
-        self._priced |= met
         if seen:
             self._seen.add(*seen)
         self._open, self._inserted_at = True, time.monotonic()
@@ -105,7 +104,7 @@ class Store:
         self._unsaved_spans += batch.num_rows
         self._checkpoint()
 
-    def _insert(self, batch: pa.Table) -> tuple[tuple[Hashes, int] | None, set[prices.Model]]:
+    def _insert(self, batch: pa.Table) -> tuple[Hashes, int] | None:
         connection = self._connection
         with self._registered(batch):
             hashed = connection.execute(
@@ -117,12 +116,11 @@ class Store:
                 fresh = connection.execute(statement("statements/fresh_spans"), {"since": since})
                 batch = batch.take(pa.array(fresh.fetchnumpy()["place"]))
         if not batch.num_rows:
-            return None, set()
+            return None
         with self._registered(batch):
             self._run("insert_spans")
             self._run("open_traces", since=since)
-            met = self._price(connection)
-        return (traces, int(pc.min(batch.column("journal_seq")).as_py())), met
+        return traces, int(pc.min(batch.column("journal_seq")).as_py())
 
     def note_lost(self, lost: Sequence[tuple[int, int, str | None]]) -> None:
         """Remember requests that could not be read: first number, how many, and why."""
@@ -173,8 +171,10 @@ class Store:
         if opened:
             with transaction(self._connection):
                 self._run("settle_calls")
+                met = self._price()
                 self._estimate()
                 self._run("settle_traces")
+            self._priced |= met
         self._open = False
         return opened
 
@@ -258,23 +258,15 @@ class Store:
         with self._copying:
             self._connection.close()
 
-    def _price(self, connection: duckdb.DuckDBPyConnection) -> set[prices.Model]:
-        """Look up the models that this batch is the first to name."""
+    def _price(self) -> set[prices.Model]:
+        """Look up the models that the calls which settle are the first to name."""
         met = {
             prices.Model(*row)
             for row in self._rows(
                 "SELECT DISTINCT provider_name, coalesce(response_model, request_model), service_tier "
-                "FROM batch WHERE coalesce(response_model, request_model) IS NOT NULL"
+                "FROM settling_calls WHERE coalesce(response_model, request_model) IS NOT NULL"
             )
-        }
-        # Another span may know the provider of a call, or its service tier.
-        known = met | self._priced
-        providers, tiers = {one.provider_name for one in known}, {one.service_tier for one in known}
-        for one in [one for one in known if one.provider_name is None]:
-            met |= {prices.Model(name, one.model, one.service_tier) for name in providers}
-        for one in [one for one in known if one.service_tier is None]:
-            met |= {prices.Model(one.provider_name, one.model, tier) for tier in tiers}
-        met -= self._priced
+        } - self._priced
         self._add_prices(met)
         return met
 
