@@ -140,6 +140,23 @@ def test_damage_to_a_compressed_record_loses_that_record_only(closed: Path, aske
     assert [row["journal_seq"] for row in lost] == [4, 6]
 
 
+def test_a_file_that_cannot_be_opened_for_a_while_is_not_counted_as_lost(
+    closed: Path, otlp: Any, asked: Any
+) -> None:
+    later = Journal(journal_folder(closed))
+    later.append("traces", otlp.request(otlp.span(REQUESTS + 1))).result(10)
+    later.close()
+    first, *_ = journal.files(journal_folder(closed))
+    away = first.rename(first.with_suffix(".away"))
+    first.mkdir()
+    with pytest.raises(journal.JournalError, match="cannot be read"):
+        asked(closed)
+    first.rmdir()
+    away.rename(first)
+    traces, lost, _ = asked(closed)
+    assert (traces, lost) == (EVERY | {REQUESTS + 1}, [])
+
+
 def test_a_file_that_is_none_is_said_and_what_it_held_is_counted(db: Path, otlp: Any, asked: Any) -> None:
     first = only_file(db).rename(only_file(db).with_name("2098-01-01.sqlite"))
     lost = first.with_name("2098-01-02.sqlite")

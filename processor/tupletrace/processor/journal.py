@@ -225,5 +225,8 @@ def _edge(file: Path, which: str) -> int | None:
     try:
         return journal_file.edge(file, which)
     except JournalError as error:
+        # What cannot be opened or read now may be another time: too many open files, a disk that is away.
+        if isinstance(error.__cause__, sqlite3.OperationalError):
+            raise
         _logger.warning("%s: what it held is counted as lost", error)
         return None

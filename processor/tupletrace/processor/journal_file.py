@@ -104,7 +104,7 @@ def existing(file: Path) -> Generator[sqlite3.Connection]:
             connection.text_factory = lambda text: text.decode(errors="replace")
             yield connection
     except sqlite3.Error as error:
-        raise JournalError(f"{file} cannot be read as a journal: {error}") from None
+        raise JournalError(f"{file} cannot be read as a journal: {error}") from error
 
 
 def edge(file: Path, which: str) -> int | None:
