@@ -1,5 +1,6 @@
 """However many spans describe one call, one counts and knows what all know; the others point at it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -81,6 +82,24 @@ def test_a_clients_span_beside_a_frameworks_is_the_same_call(world: World, otlp:
     (call,) = world.calls(trace)
     assert (call["prompt_name"], call["prompt_version"]) == ("mine", "3")
     assert call["response_model"] == "gpt-4o-2024-08-06"
+
+
+def test_a_text_that_the_framework_names_wins_over_the_same_text_without_a_name(
+    world: World, otlp: Any
+) -> None:
+    trace = world.new()
+    said = json.dumps([{"role": "system", "parts": [{"type": "text", "content": "You sell lamps."}]}])
+    derived = {
+        "gen_ai.prompt.name": "answer",
+        "gen_ai.prompt.version": "text-0123456789ab",
+        "tupletrace.prompt.provenance": "derived",
+    }
+    unnamed = {"gen_ai.prompt.name": None, "gen_ai.prompt.version": None, "gen_ai.input.messages": said}
+    framework = otlp.call(trace, 1, 9, (100, 20), derived, **timed(otlp, 0, 50))
+    client = otlp.call(trace, 2, 1, (100, 20), USED | unnamed, **timed(otlp, 10, 40))
+    world.roles(world.scoped(("framework", [framework]), ("client", [client])), traces=[trace])
+    (call,) = world.calls(trace)
+    assert (call["prompt_name"], call["prompt_version"]) == ("answer", "text-0123456789ab")
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,9 @@ others AS (
         arg_max(
             prompt,
             CASE
-                WHEN prompt_provenance = 'declared' THEN 3
-                WHEN prompt_version LIKE 'text-%' THEN 1
-                WHEN prompt_version IS NOT NULL THEN 2
+                WHEN prompt_provenance = 'declared' THEN 4
+                WHEN prompt_version LIKE 'text-%' THEN CASE WHEN prompt_name IS NULL THEN 1 ELSE 2 END
+                WHEN prompt_version IS NOT NULL THEN 3
             END
         ) AS prompt,
         max(retriever_name) AS retriever_name,
@@ -119,9 +119,13 @@ filled AS (
             WHEN renders.templates > 0 AND coalesce(calls.prompt_version, 'text-') LIKE 'text-%'
                 AND coalesce(others.prompt.version, 'text-') LIKE 'text-%'
                 THEN renders.prompt
-            -- A template says more than its rendering.
+            -- A template says more than its rendering, and one with a name more than one without.
             WHEN coalesce(calls.prompt_version, 'text-') LIKE 'text-%' AND others.prompt.version IS NOT NULL
-                AND (calls.prompt_version IS NULL OR others.prompt.version NOT LIKE 'text-%')
+                AND (
+                    calls.prompt_version IS NULL
+                    OR others.prompt.version NOT LIKE 'text-%'
+                    OR (calls.prompt_name IS NULL AND others.prompt.name IS NOT NULL)
+                )
                 THEN others.prompt
             ELSE calls.prompt
         END AS prompt,
