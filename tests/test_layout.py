@@ -159,7 +159,7 @@ def test_an_application_installs_no_server() -> None:
 
 def test_no_extra_is_named_as_opentelemetrys_own() -> None:
     """``opentelemetry-bootstrap`` and auto-instrumentation read an extra of that name as a condition."""
-    assert set(metadata("tupletrace").get_all("Provides-Extra") or ()) == {"processor", "demo"}
+    assert set(metadata("tupletrace").get_all("Provides-Extra") or ()) == {"processor", "demo", "estimate"}
 
 
 def test_ours_can_be_switched_off_alone() -> None:

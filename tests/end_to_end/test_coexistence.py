@@ -60,7 +60,7 @@ def run(environment: Any, openai: Endpoint, processor: Any) -> tuple[str, Counte
     assert "detach" not in done.stderr, done.stderr
     processor.wait_for("SELECT 1 FROM spans WHERE name = 'GET /lamps'", rows=1)
     asked = [path for path, _ in openai.requests[before:] if path.endswith(("/completions", "/embeddings"))]
-    assert len(processor.sql("SELECT 1 FROM llm_calls")) == len(asked)
+    processor.wait_for("SELECT 1 FROM llm_calls", rows=len(asked))
     return done.stdout, Counter(tuple(row.values()) for row in processor.sql(TOLD))
 
 

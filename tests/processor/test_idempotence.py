@@ -123,7 +123,10 @@ def test_what_is_spared_the_counting_of_calls_needs_none(database: Any, otlp: An
         f"{everything} SELECT count(DISTINCT trace_id) AS tangled FROM tangled_of('members', 'lost_parents')"
     )
     assert 0 < said["tangled"] < 300
-    roles = database.rows("FROM usage_roles ORDER BY trace_id, span_id")
+    roles = database.rows("FROM usage_roles ORDER BY trace_id, span_id, start_unix_nano")
     assert {row["usage_role"] for row in roles} == {"leaf", "duplicate", "rollup"}
-    counted = "FROM usage_roles_of('members', 'settled_traces', 'lost_parents') ORDER BY trace_id, span_id"
+    counted = (
+        "FROM usage_roles_of('members', 'settled_traces', 'lost_parents') "
+        "ORDER BY trace_id, span_id, start_unix_nano"
+    )
     assert database.rows(f"{everything} {counted}") == roles

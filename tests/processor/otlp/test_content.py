@@ -216,16 +216,16 @@ def test_f14_f26_records_of_every_oddity_harm_no_other_in_their_batch(
         (most, most),
         (most, 0),
     ]
-    odd = [otlp.span(3900, number, start=start, end=end) for number, (start, end) in enumerate(times, 1)]
-    odd.append(otlp.span(3900, 7, name="", kind=77))
+    odd = [otlp.span(3914, number, start=start, end=end) for number, (start, end) in enumerate(times, 1)]
+    odd.append(otlp.span(3914, 7, name="", kind=77))
     odd[-1].status.code = 77
-    odd.append(otlp.span(3900, 8, 8))
-    broken = [otlp.span(3900, 9), otlp.span(3900, 10)]
+    odd.append(otlp.span(3914, 8, 8))
+    broken = [otlp.span(3914, 9), otlp.span(3914, 10)]
     broken[0].trace_id, broken[1].span_id = b"short", bytes(8)
     answer = client.http("/v1/traces", otlp.request(*odd, *broken))
     assert answer.status == 200
     assert answered("traces", answer.body).partial_success.rejected_spans == 2
-    rows = stored(3900, 8)
+    rows = stored(3914, 8)
     assert [row["start_unix_nano"] for row in rows[:2]] == [otlp.noon - day, otlp.noon + day]
     assert all(row["duration_ns"] >= 0 for row in rows)
     assert rows[0]["duration_ns"] == day
