@@ -28,6 +28,7 @@ NATIVE = {
     "gen_ai.input.messages": f'[{{"role":"user","parts":[{{"type":"text","content":"{ASKED}"}}]}}]',
     "gen_ai.output.messages": f'[{{"role":"assistant","parts":[{{"type":"text","content":"{ANSWERED}"}}]}}]',
 }
+_TURNS = (("human", ASKED), ("ai", ANSWERED))
 Said = dict[str, Any]
 
 
@@ -117,6 +118,89 @@ def vercel(said: Said) -> Said:
     }
 
 
+def langsmith(said: Said) -> Said:
+    """LangSmith's exporter: LangChain's own JSON."""
+    if said["gen_ai.operation.name"] != "chat":
+        return {
+            "langsmith.span.kind": "chain",
+            "langsmith.metadata.thread_id": said["gen_ai.conversation.id"],
+        }
+    asked, answered = ({"lc": 1, "kwargs": {"type": kind, "content": text}} for kind, text in _TURNS)
+    usage = {side: said[f"gen_ai.usage.{side}_tokens"] for side in ("input", "output")}
+    told = {"message": answered, "generation_info": {"finish_reason": "stop"}}
+    return {
+        "langsmith.span.kind": "llm",
+        "langsmith.metadata.ls_provider": "openai",
+        "gen_ai.system": "langchain",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": said["gen_ai.request.model"],
+        **{f"gen_ai.usage.{side}_tokens": usage[side] for side in usage},
+        "gen_ai.usage.total_tokens": sum(usage.values()),
+        "gen_ai.prompt": json.dumps({"messages": [[asked]]}),
+        "gen_ai.completion": json.dumps({"generations": [[told]]}),
+    }
+
+
+def older(said: Said) -> Said:
+    """OpenTelemetry's own names before 1.37, without messages, which were events."""
+    if said["gen_ai.operation.name"] != "chat":
+        return {"gen_ai.system": "openai", "gen_ai.operation.name": said["gen_ai.operation.name"]}
+    return {
+        "gen_ai.system": "openai",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": said["gen_ai.request.model"],
+        "gen_ai.response.model": said["gen_ai.response.model"],
+        "gen_ai.response.finish_reasons": ["stop"],
+        "gen_ai.usage.prompt_tokens": said["gen_ai.usage.input_tokens"],
+        "gen_ai.usage.completion_tokens": said["gen_ai.usage.output_tokens"],
+    }
+
+
+def current(said: Said, own: Said) -> Said:
+    """The conventions' names with a vendor's own beside them."""
+    return {name: value for name, value in said.items() if not name.startswith("tupletrace.")} | own
+
+
+def logfire(said: Said) -> Said:
+    """Logfire's instrumentation of the OpenAI client."""
+    if said["gen_ai.operation.name"] != "chat":
+        return current(said, {"logfire.msg": "agent run", "logfire.span_type": "span"})
+    asked, answered = {"role": "user", "content": ASKED}, {"role": "assistant", "content": ANSWERED}
+    own = {
+        "logfire.msg": "Chat Completion",
+        "logfire.span_type": "span",
+        "request_data": json.dumps({"model": said["gen_ai.request.model"], "messages": [asked]}),
+        "response_data": json.dumps({"model": said["gen_ai.response.model"], "message": answered}),
+    }
+    return current(said, own)
+
+
+def openlit(said: Said) -> Said:
+    """OpenLIT's."""
+    own: Said = {"gen_ai.application_name": "support", "gen_ai.sdk.version": "1.45.0"}
+    if said["gen_ai.operation.name"] == "chat":
+        own |= NATIVE | {
+            "gen_ai.request.provider": "openai",
+            "gen_ai.usage.cost": "0.00042",
+            "gen_ai.client.token.usage": said["gen_ai.usage.input_tokens"]
+            + said["gen_ai.usage.output_tokens"],
+        }
+    return current(said, own)
+
+
+def strands(said: Said) -> Said:
+    """Strands Agents'."""
+    own = {"event_loop.cycle_id": "1", "gen_ai.event.start_time": "2026-11-21T12:00:00+00:00"}
+    return current(said, own | (NATIVE if said["gen_ai.operation.name"] == "chat" else {}))
+
+
+def semantic_kernel(said: Said) -> Said:
+    """Semantic Kernel's."""
+    if said["gen_ai.operation.name"] != "chat":
+        return current(said, {"sk.available_functions": "none"})
+    return current(said, NATIVE | {"gen_ai.response.finish_reason": "FinishReason.STOP"})
+
+
 DIALECTS: dict[str, Callable[[Said], Said]] = {
     "native": lambda said: said | (NATIVE if said["gen_ai.operation.name"] == "chat" else {}),
     "openinference": openinference,
@@ -125,6 +209,12 @@ DIALECTS: dict[str, Callable[[Said], Said]] = {
     "mlflow": mlflow,
     "langfuse": langfuse,
     "vercel": vercel,
+    "langsmith": langsmith,
+    "older gen_ai": older,
+    "logfire": logfire,
+    "openlit": openlit,
+    "strands": strands,
+    "semantic kernel": semantic_kernel,
 }
 
 
