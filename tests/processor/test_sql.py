@@ -217,7 +217,7 @@ def test_an_answer_has_no_more_rows_than_asked_for(processor: Any) -> None:
 
 
 def test_an_answer_that_ends_early_is_seen_not_to_be_whole(processor: Any) -> None:
-    late = "SELECT CASE WHEN i = 900000 THEN error('so late') ELSE i END FROM range(1000000) AS t(i)"
+    late = "SELECT CASE WHEN i = 2900000 THEN error('so late') ELSE i END FROM range(3000000) AS t(i)"
     answer = connected(processor, late).getresponse()
     assert answer.status == 200
     with pytest.raises(http.client.IncompleteRead):

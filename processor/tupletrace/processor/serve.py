@@ -5,8 +5,10 @@ import resource
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -75,10 +77,11 @@ def serve(settings: Settings) -> None:
         OSError, sqlite3.Error: it cannot start.
     """
     logs.configure(as_json=settings.log_json)
-    stopping = threading.Event()
+    # Not an event: to set one in a handler waits for the lock that its own interrupted `wait` may hold.
+    signals: SimpleQueue[int] = SimpleQueue()
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.set()
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signals.put(number)
 
     # From the first moment: a signal during the start ends it cleanly as well.
     signal.signal(signal.SIGINT, stop)
@@ -92,7 +95,7 @@ def serve(settings: Settings) -> None:
         try:
             journal = Journal(journal_folder(database), store.journal_seq)
             try:
-                _run(store, journal, lock, settings, access, stopping)
+                _run(store, journal, lock, settings, access, signals)
             finally:
                 journal.close()
         finally:
@@ -125,8 +128,9 @@ def _run(
     lock: DatabaseLock,
     settings: Settings,
     access: Access,
-    stopping: threading.Event,
+    signals: SimpleQueue[int],
 ) -> None:
+    stopping = threading.Event()
     folder = journal_folder(settings.database)
     last_before = last_seq(folder)
     indexer = index.Indexer(folder, store)
@@ -155,8 +159,10 @@ def _run(
             )
             print(f"tupletrace ready {said}", flush=True)
             # The kernel may give the signal to a thread of gRPC: Python runs our handler when we wake up.
-            while not stopping.wait(_AWAKE_S):
-                pass
+            while not stopping.is_set():
+                with suppress(Empty):
+                    signals.get(timeout=_AWAKE_S)
+                    stopping.set()
             if forwarder:
                 forwarder.stop()
             grpc_server.stop()
