@@ -123,8 +123,7 @@ if __name__ == "__main__":
 
     result = program(source).run(receiver.endpoint, OTEL_BSP_SCHEDULE_DELAY="10", PYTHONWARNINGS="ignore")
 
-    assert result.out == "{0}\n"
-    assert result.errors == ""
+    assert (result.code, result.out, result.errors) == (0, "{0}\n", "")
     assert {f"child {number}": 1 for number in range(100)} == {
         name: count for name, count in receiver.names.items() if name != "load"
     }
