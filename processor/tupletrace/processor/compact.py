@@ -35,9 +35,7 @@ def compacting(path: Path, store: Store, *, always: bool = False) -> Job[None]:
     The copy is of one moment; what has come since it takes from the journal, and then its place. Ended before
     that, it is begun anew another time.
     """
-    while not store.save():
-        time.sleep(_POLL_S)
-        yield
+    yield from saved(store)
     with store.cursor() as cursor:
         ((share,),) = cursor.execute(_FREE).fetchall()
     if not always and share < _WORTHWHILE and path.stat().st_size > _SMALL_BYTES:
@@ -60,6 +58,13 @@ def compacting(path: Path, store: Store, *, always: bool = False) -> Job[None]:
         yield from succeeding(path, store, other)
     finally:
         database.remove(target)
+
+
+def saved(store: Store) -> Job[None]:
+    """Bring what was committed to disk, as soon as nobody copies or changes the file."""
+    while not store.save():
+        time.sleep(_POLL_S)
+        yield
 
 
 def succeeding(path: Path, store: Store, other: Store) -> Job[None]:

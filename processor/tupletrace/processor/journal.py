@@ -193,16 +193,7 @@ def read(folder: Path, after: int, max_bytes: int) -> Iterator[list[Request]]:
 
     Numbers follow one another: what is missing between two is there as one damaged request.
     """
-    batch: list[Request] = []
-    size = 0
-    for request in _gapless(folder, after):
-        batch.append(request)
-        size += len(request.body)
-        if size >= max_bytes:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    return journal_file.stepwise(_gapless(folder, after), max_bytes)
 
 
 def _gapless(folder: Path, after: int) -> Iterator[Request]:

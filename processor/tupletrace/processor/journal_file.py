@@ -143,6 +143,20 @@ def requests(file: Path, after: int) -> Iterator[Request]:
             yield from _one_by_one(connection, seq)
 
 
+def stepwise(found: Iterable[Request], most_bytes: int) -> Iterator[list[Request]]:
+    """Yield requests in order, as many at a time as have about ``most_bytes``."""
+    step: list[Request] = []
+    size = 0
+    for request in found:
+        step.append(request)
+        size += len(request.body)
+        if size >= most_bytes:
+            yield step
+            step, size = [], 0
+    if step:
+        yield step
+
+
 def _one_by_one(connection: sqlite3.Connection, after: int) -> Iterator[Request]:
     (last,) = connection.execute("SELECT max(seq) FROM requests").fetchone()
     for seq in range(after + 1, last + 1):
@@ -245,7 +259,7 @@ def _rewritten(file: Path, version: int, change: Change) -> Iterator[None]:
             target.execute("PRAGMA page_size = 65536")
             target.execute(f"PRAGMA user_version = {version}")
             target.execute(_SCHEMA)
-            for step in _steps(requests(file, -1)):
+            for step in stepwise(requests(file, -1), _STEP_BYTES):
                 target.executemany(INSERT, map(_packed, change(step)))
                 yield
             target.commit()
@@ -255,19 +269,6 @@ def _rewritten(file: Path, version: int, change: Change) -> Iterator[None]:
         new.replace(file)
     finally:
         new.unlink(missing_ok=True)
-
-
-def _steps(found: Iterator[Request]) -> Iterator[list[Request]]:
-    step: list[Request] = []
-    size = 0
-    for request in found:
-        step.append(request)
-        size += len(request.body)
-        if size >= _STEP_BYTES:
-            yield step
-            step, size = [], 0
-    if step:
-        yield step
 
 
 def _packed(request: Request) -> tuple[Any, ...]:

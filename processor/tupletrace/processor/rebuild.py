@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tupletrace.processor import database, index, journal
-from tupletrace.processor.compact import succeeding
+from tupletrace.processor.compact import saved, succeeding
 from tupletrace.processor.database import StoreError
 from tupletrace.processor.dropping import Place
 from tupletrace.processor.dropping import Progress as Progress
@@ -17,7 +17,6 @@ from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.store import Store
 
 _BATCHES_A_SETTLING: Final = 16
-_POLL_S: Final = 0.05
 
 
 def rebuild(path: Path, progress: Progress) -> Path | None:
@@ -48,9 +47,7 @@ def rebuilding(place: Place, progress: Progress) -> Job[Path]:
     except BaseException:
         store.close()
         raise
-    while not place.store.save():
-        time.sleep(_POLL_S)
-        yield
+    yield from saved(place.store)
     # A second name: the first goes to the new file at one stroke.
     kept = database.aside(place.path, "replaced")
     os.link(place.path, kept)
