@@ -8,7 +8,7 @@ from typing import Final
 
 import duckdb
 
-from tupletrace.processor import database, index
+from tupletrace.processor import database, failpoint, index
 from tupletrace.processor.database import StoreError, statement, statement_names
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
@@ -103,4 +103,5 @@ def _copied(cursor: duckdb.DuckDBPyConnection, target: Path, ended: threading.Ev
         copy.execute("DELETE FROM meta WHERE key IN (?, ?)", [database.VIEWS, LINGERING])
         copy.execute("CHECKPOINT")
     cursor.execute("COMMIT")
+    failpoint.passing("compact.copied")
     return Store(target)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from tupletrace.processor import content, journal, journal_file
+from tupletrace.processor import content, failpoint, journal, journal_file
 from tupletrace.processor.database import statement
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import Journal, journal_folder
@@ -65,6 +65,7 @@ def drop(place: Place, rule: Rule, progress: Progress) -> Job[Dropped]:
     last = place.store.journal_seq
     strip = Strip(place.asked, rule, last, dropped)
     yield from _from_journal(place, rule, strip, last, seqs, progress)
+    failpoint.passing("drop.journal")
     if rule.content_only:
         yield from _content(place, windows, dropped)
         _run(place, "drop_content_of_records", before=rule.before_unix_nano)
@@ -74,6 +75,7 @@ def drop(place: Place, rule: Rule, progress: Progress) -> Job[Dropped]:
         dropped.spans = sum(rows["spans"].to_pylist())
     if dropped.log_records:
         _run(place, "linger")
+    failpoint.passing("drop.database")
     yield
     return dropped
 

@@ -18,6 +18,19 @@ STAGES = (
     "database.closing",
 )
 """In the order in which a request passes them."""
+JOB_STAGES = (
+    "snapshot.held",
+    "snapshot.copied",
+    "compact.copied",
+    "database.replacing",
+    "database.replaced",
+    "drop.journal",
+    "drop.database",
+    "rebuild.made",
+    "rebuild.kept",
+    "forget.dropped",
+)
+"""What a database is done to by hand passes these as well."""
 _armed: list[str] = []
 
 

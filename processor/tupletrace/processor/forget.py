@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tupletrace.processor import index
+from tupletrace.processor import failpoint, index
 from tupletrace.processor.compact import compacting
 from tupletrace.processor.database import statement
 from tupletrace.processor.dropping import Place, drop
@@ -70,6 +70,7 @@ def forgetting(place: Place, kind: str, value: str, progress: Progress) -> Job[d
     for left in unfinished(place.path):
         left.unlink()
     yield from compacting(place.path, place.store, always=True)
+    failpoint.passing("forget.dropped")
     record: dict[str, Any] = {
         "time": datetime.now(UTC).isoformat(timespec="microseconds"),
         "kind": kind,

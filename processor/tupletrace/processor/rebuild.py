@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from tupletrace.processor import database, index, journal
+from tupletrace.processor import database, failpoint, index, journal
 from tupletrace.processor.compact import saved, succeeding
 from tupletrace.processor.database import StoreError
 from tupletrace.processor.dropping import Place
@@ -30,7 +30,9 @@ def rebuild(path: Path, progress: Progress) -> Path | None:
     store, making = _begun(path)
     with closing(store):
         follow(journal_folder(path), store, progress)
+    failpoint.passing("rebuild.made")
     kept = database.set_aside(path, "replaced") if path.exists() else None
+    failpoint.passing("rebuild.kept")
     making.replace(path)
     return kept
 
@@ -47,10 +49,12 @@ def rebuilding(place: Place, progress: Progress) -> Job[Path]:
     except BaseException:
         store.close()
         raise
+    failpoint.passing("rebuild.made")
     yield from saved(place.store)
     # A second name: the first goes to the new file at one stroke.
     kept = database.aside(place.path, "replaced")
     os.link(place.path, kept)
+    failpoint.passing("rebuild.kept")
     yield from succeeding(place.path, place.store, store)
     return kept
 

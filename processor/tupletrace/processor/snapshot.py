@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import duckdb
 
-from tupletrace.processor import ask, database, journal
+from tupletrace.processor import ask, database, failpoint, journal
 from tupletrace.processor.ask import Processor
 from tupletrace.processor.database import StoreError, first_line, quoted, statement
 from tupletrace.processor.forget import KINDS, Forgotten, forgotten
@@ -139,6 +139,7 @@ def take(store: Store, folder: Path, target: Path, hold: Callable[[], Path]) -> 
     """
     database.remove(target)
     file, now = hold(), time.time_ns()
+    failpoint.passing("snapshot.held")
     try:
         # In a process of its own: to close the file here would give up the lock that DuckDB has on it.
         command = [sys.executable, "-I", "-S", "-c", _COPY, file, target]
@@ -148,6 +149,7 @@ def take(store: Store, folder: Path, target: Path, hold: Callable[[], Path]) -> 
     if done.returncode:
         why = done.stderr.strip().rpartition("\n")[2] or f"the copy ended with {done.returncode}"
         raise StoreError(f"{file} cannot be copied: {why}")
+    failpoint.passing("snapshot.copied")
     _mark(target, folder, now)
 
 

@@ -247,7 +247,9 @@ class Store:
         """
         other.save()
         with self._copying, self._switching:
+            failpoint.passing("database.replacing")
             other._path.replace(self._path)
+            failpoint.passing("database.replaced")
             # The old one is not closed: that would close the readers' cursors. It ends with the last of them.
             self._connection = other._connection
         self._opened()
