@@ -1,5 +1,5 @@
 -- Pairs of calls in two traces that may be one: a client's span that lost its parent begins a trace of its own;
--- the framework's, in another, ran around it and says the same. A framework's call takes an hour at most.
+-- the framework's, in another, ran around it and says the same (`may_hold`).
 -- `same_response`: two libraries tell of one response, whatever else is in their traces; where no response is named,
 -- the client's span has to be a root, and its tokens the framework's, or both failed.
 CREATE OR REPLACE MACRO lost_parents_of(calls) AS TABLE
@@ -15,12 +15,9 @@ FROM query_table(calls) AS client
 JOIN query_table(calls) AS framework
     ON framework.input_tokens = client.input_tokens
     AND framework.output_tokens = client.output_tokens
-    AND framework.trace_id <> client.trace_id
     AND framework.name <> client.name
-    AND framework.start_unix_nano < client.start_unix_nano
     AND framework.end_unix_nano >= client.end_unix_nano
-    AND framework.duration_ns <= 3600000000000
-    AND same_call(framework, client)
+    AND may_hold(framework, client)
 WHERE client.parent_span_id IS NULL
   AND framework.parent_span_id IS NOT NULL
 UNION ALL
@@ -36,12 +33,9 @@ FROM query_table(calls) AS client
 JOIN query_table(calls) AS framework
     ON framework.request_model = client.request_model
     AND framework.status_code = client.status_code
-    AND framework.trace_id <> client.trace_id
     AND framework.scope_name <> client.scope_name
-    AND framework.start_unix_nano < client.start_unix_nano
     AND framework.end_unix_nano >= client.end_unix_nano
-    AND framework.duration_ns <= 3600000000000
-    AND same_call(framework, client)
+    AND may_hold(framework, client)
 WHERE client.status_code = 'ERROR'
   AND client.parent_span_id IS NULL
   AND framework.parent_span_id IS NOT NULL
@@ -59,9 +53,6 @@ SELECT
 FROM query_table(calls) AS client
 JOIN query_table(calls) AS framework
     ON framework.response_id = client.response_id
-    AND framework.trace_id <> client.trace_id
     AND framework.scope_name <> client.scope_name
-    AND framework.start_unix_nano < client.start_unix_nano
     AND framework.end_unix_nano >= client.start_unix_nano
-    AND framework.duration_ns <= 3600000000000
-    AND same_call(framework, client);
+    AND may_hold(framework, client);

@@ -1,20 +1,9 @@
 -- Share of traces in which every layer that took part is identified, per day and route; ratios 0..1.
--- A layer's ratio is over the traces in which it took part, NULL where it never did.
 CREATE OR REPLACE VIEW tuple_coverage AS
 SELECT
     day,
     route,
-    count(*) AS traces,
-    CAST(sum(CASE WHEN covered THEN 1 ELSE 0 END) AS BIGINT) AS covered,
-    avg(CASE WHEN covered THEN 1.0 ELSE 0.0 END) AS coverage,
-    avg(CASE WHEN covered AND 'derived' NOT IN (
-        model_state, prompt_state, retriever_state, tools_state, evaluator_state
-    ) THEN 1.0 ELSE 0.0 END) AS declared_coverage,
-    avg(CASE model_state WHEN 'not_applicable' THEN NULL WHEN 'missing' THEN 0.0 ELSE 1.0 END) AS model,
-    avg(CASE prompt_state WHEN 'not_applicable' THEN NULL WHEN 'missing' THEN 0.0 ELSE 1.0 END) AS prompt,
-    avg(CASE retriever_state WHEN 'not_applicable' THEN NULL WHEN 'missing' THEN 0.0 ELSE 1.0 END) AS retriever,
-    avg(CASE tools_state WHEN 'not_applicable' THEN NULL WHEN 'missing' THEN 0.0 ELSE 1.0 END) AS tools,
-    avg(CASE evaluator_state WHEN 'not_applicable' THEN NULL WHEN 'missing' THEN 0.0 ELSE 1.0 END) AS evaluator
+    unnest(covering(traces))
 FROM traces
 WHERE covered IS NOT NULL
 GROUP BY day, route;
