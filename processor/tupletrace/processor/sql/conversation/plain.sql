@@ -1,5 +1,5 @@
--- The messages of spans of whose messages each is a role and a text and nothing else: most are, and planning the
--- query for all others takes 0.1 s, whatever there is to read.
+-- The messages of spans of whose messages each is a role and a text and says nothing else: most are, and planning
+-- the query for all others takes 50 ms, whatever there is to read.
 CREATE MACRO plain_conversations(blobs, cells) AS TABLE
 WITH listed_blobs AS MATERIALIZED (
     SELECT
@@ -7,30 +7,49 @@ WITH listed_blobs AS MATERIALIZED (
         side,
         CASE
             WHEN json_type(v) = 'ARRAY' THEN json_extract(v, '$[*]')
-            WHEN json_type(v, '$.messages') = 'ARRAY' AND NOT json_exists(v, '$.system')
-                THEN json_extract(v, '$.messages[*]')
-            WHEN json_type(v, '$.choices') = 'ARRAY' THEN json_extract(v, '$.choices[*]')
-            WHEN json_type(v, '$.role') = 'VARCHAR' THEN [v]
+            -- LangChain's batches.
+            WHEN json_type(g[2]) = 'ARRAY' THEN json_extract(g[2], '$[*]')
+            WHEN json_type(g[1]) = 'ARRAY' AND g[3] IS NULL THEN json_extract(g[1], '$[*]')
+            WHEN json_type(g[4]) = 'ARRAY' THEN json_extract(g[4], '$[*]')
+            WHEN json_type(g[5]) = 'ARRAY' THEN json_extract(g[5], '$[*]')
+            WHEN json_type(g[6]) = 'VARCHAR' THEN [v]
             ELSE ['null']
         END AS messages
     FROM (
-        SELECT span, side, CASE WHEN starts_with(said, '[') OR starts_with(said, '{') THEN TRY_CAST(said AS JSON) END AS v
-        FROM query_table(blobs)
+        SELECT
+            span, side, v,
+            json_extract(v, ['$.messages', '$.messages[0]', '$.system', '$.choices', '$.generations[0]', '$.role']) AS g
+        FROM (
+            SELECT span, side, CASE WHEN starts_with(said, '[') OR starts_with(said, '{') THEN TRY_CAST(said AS JSON) END AS v
+            FROM query_table(blobs)
+        ) AS opened
     ) AS read
 ),
 each_one AS MATERIALIZED (
     SELECT span, side, unnest(messages) AS said, unnest(range(len(messages))) AS message
     FROM listed_blobs
 ),
--- Without what is null.
 unwrapped AS MATERIALIZED (
     SELECT
         span,
         side,
         message,
-        said ->> '$.finish_reason' AS finish,
-        json_merge_patch('{}', coalesce(said -> '$.message', said)) AS said
-    FROM each_one
+        first_real(w[1:5]) ->> '$' AS finish,
+        json_extract(coalesce(w[6], w[7], w[8], said), [
+            '$.role', '$.type', '$.content', '$.parts', '$.blocks', '$.tool_calls', '$.toolCalls', '$.function_call',
+            '$.tool_call_id', '$.reasoning', '$.reasoning_content', '$.additional_kwargs.tool_calls',
+            '$.additional_kwargs.function_call', '$.additional_kwargs.reasoning_content'
+        ]) AS f
+    FROM (
+        SELECT
+            span, side, message, said,
+            json_extract(said, [
+                '$.finish_reason', '$.finishReason', '$.stop_reason', '$.generation_info.finish_reason',
+                '$.message.kwargs.response_metadata.finish_reason',
+                '$.message.kwargs', '$.message', '$.kwargs'
+            ]) AS w
+        FROM each_one
+    ) AS read
 ),
 messages AS MATERIALIZED (
     SELECT
@@ -38,9 +57,11 @@ messages AS MATERIALIZED (
         side,
         message,
         finish,
-        said ->> '$.role' AS role,
-        said ->> '$.content' AS content,
-        json_type(said, '$.content') = 'VARCHAR' AND said ->> '$.role' IS NOT NULL AND len(json_keys(said)) = 2 AS plain
+        CASE coalesce(f[1], f[2]) ->> '$' WHEN 'human' THEN 'user' WHEN 'ai' THEN 'assistant' ELSE coalesce(f[1], f[2]) ->> '$' END
+            AS role,
+        f[3] ->> '$' AS content,
+        json_type(f[3]) = 'VARCHAR'
+            AND len(list_filter(f[4:], lambda said: said NOT IN ('null', '[]', '{}'))) = 0 AS plain
     FROM unwrapped
     UNION ALL
     SELECT

@@ -56,7 +56,7 @@ CREATE MACRO first_real(found) AS list_filter(found, lambda said: said <> 'null'
 
 CREATE MACRO said_in(said) AS nullif(said, 'null') ->> '$';
 
-CREATE MACRO thought_part(f) AS json_object('type', 'reasoning', 'content', coalesce(f[9] ->> '$[0].text', first_string(f[3:9])));
+CREATE MACRO thought_part(f) AS json_object('type', 'reasoning', 'content', coalesce(f[9] ->> '$[0].text', f[19] ->> '$', first_string(f[3:9])));
 
 CREATE MACRO text_part(said) AS json_object('type', 'text', 'content', said);
 
