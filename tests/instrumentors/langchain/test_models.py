@@ -187,7 +187,14 @@ def test_cache_writes_count_once_whether_split_by_time_to_live_or_not(
     usage = {"input_tokens": 90, "output_tokens": 9, "total_tokens": 99, "input_token_details": details}
     model(AIMessage("x", usage_metadata=usage)).invoke("Hi")
 
-    assert trace.facts("chat")["gen_ai.usage.cache_write.input_tokens"] == written
+    facts = trace.facts("chat")
+    assert facts["gen_ai.usage.cache_write.input_tokens"] == written
+    assert facts.get("tupletrace.usage.cache_write_5m.input_tokens") == details.get(
+        "ephemeral_5m_input_tokens"
+    )
+    assert facts.get("tupletrace.usage.cache_write_1h.input_tokens") == details.get(
+        "ephemeral_1h_input_tokens"
+    )
 
 
 def test_counts_that_were_not_reported_are_absent(trace: Any, model: Make) -> None:
@@ -225,14 +232,16 @@ def test_providers_are_called_as_the_conventions_call_them(
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        ({"finish_reason": "tool_calls"}, "tool_call"),
+        ({"finish_reason": "tool_calls"}, "tool_calls"),
+        ({"stop_reason": "tool_use"}, "tool_calls"),
+        ({"finish_reason": "function_call"}, "function_call"),
         ({"stop_reason": "max_tokens"}, "length"),
         ({"stopReason": "end_turn"}, "stop"),
         ({"finish_reason": "SAFETY"}, "content_filter"),
         ({"done_reason": "load"}, "load"),
     ],
 )
-def test_why_a_model_stopped_is_said_in_the_conventions_words(
+def test_why_a_model_stopped_is_said_in_the_words_of_openais_client(
     trace: Any, model: Make, metadata: dict[str, str], reason: str
 ) -> None:
     model(AIMessage("x", response_metadata=metadata)).invoke("Hi")

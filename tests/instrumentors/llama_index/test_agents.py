@@ -103,7 +103,7 @@ def test_prompt_and_tools_of_an_agent_are_identified_on_its_inferences(llm: Any,
     ask(agent(llm()))
 
     first, second = named("chat")
-    assert first.attributes["gen_ai.response.finish_reasons"] == ("tool_call",)
+    assert first.attributes["gen_ai.response.finish_reasons"] == ("tool_calls",)
     assert first.attributes["gen_ai.prompt.name"] == "helper"
     assert first.attributes["gen_ai.prompt.version"].startswith("text-")
     assert first.attributes["tupletrace.tools.names"] == ("time_in", "weather")

@@ -55,8 +55,10 @@ def counted(span: Any) -> dict[str, int]:
         "gen_ai.usage.cache_read.input_tokens": "read",
         "gen_ai.usage.cache_write.input_tokens": "written",
         "gen_ai.usage.reasoning.output_tokens": "reasoning",
+        "tupletrace.usage.cache_write_5m.input_tokens": "written for 5 minutes",
+        "tupletrace.usage.cache_write_1h.input_tokens": "written for 1 hour",
     }
-    return {short[key]: value for key, value in span.attributes.items() if key.startswith("gen_ai.usage.")}
+    return {short[key]: value for key, value in span.attributes.items() if ".usage." in key}
 
 
 ANTHROPIC = {
@@ -81,7 +83,7 @@ ANSWERS: dict[str, tuple[str, Any, dict[str, int], str | None]] = {
         TEN_AND_FIVE | {"read": 4, "written": 2, "reasoning": 0},
         "length",
     ),
-    "anthropic": ("anthropic", {"stop_reason": "tool_use", "usage": ANTHROPIC}, CACHED, "tool_call"),
+    "anthropic": ("anthropic", {"stop_reason": "tool_use", "usage": ANTHROPIC}, CACHED, "tool_calls"),
     "anthropic, cache writes by lifetime": (
         "anthropic",
         {
@@ -92,7 +94,7 @@ ANSWERS: dict[str, tuple[str, Any, dict[str, int], str | None]] = {
                 "cache_creation": {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 1},
             }
         },
-        CACHED,
+        CACHED | {"written for 5 minutes": 1, "written for 1 hour": 1},
         None,
     ),
     "bedrock converse": (

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from operator import attrgetter
 from typing import Any
 
 import openai
@@ -105,6 +106,16 @@ CALLS: list[Any] = [
         {"model": "tts-1", "voice": "alloy", "input": CANARY},
         {"bytes": CANARY},
         {"gen_ai.request.model": "tts-1", "gen_ai.output.type": "speech"},
+    ),
+    (
+        "videos.create",
+        {"model": "sora-2", "prompt": CANARY, "seconds": "4"},
+        {"id": "video_1", "object": "video", "model": "sora-2", "status": "queued", "prompt": CANARY},
+        {
+            "gen_ai.operation.name": "generate_content",
+            "gen_ai.response.id": "video_1",
+            "gen_ai.response.model": "sora-2",
+        },
     ),
     (
         "moderations.create",
@@ -313,6 +324,26 @@ def test_a_streamed_transcript_has_the_tokens_of_its_last_event(
 
     assert facts()["gen_ai.usage.input_tokens"] == 40
     assert facts()["gen_ai.request.stream"] is True
+    assert CANARY not in str(facts())
+
+
+@pytest.mark.parametrize("way", ["create", "with_raw_response.create", "with_streaming_response.create"])
+def test_speech_that_comes_in_events_has_the_tokens_of_the_last(
+    provider: Any, instrumented: None, facts: Any, way: str
+) -> None:
+    usage = {"input_tokens": 14, "output_tokens": 101, "total_tokens": 115}
+    events = [{"type": "speech.audio.delta", "audio": CANARY}, {"type": "speech.audio.done", "usage": usage}]
+    provider.answers_stream(events)
+    said: dict[str, Any] = {"model": "tts-2", "voice": "alloy", "input": CANARY, "stream_format": "sse"}
+
+    spoken = attrgetter(f"audio.speech.{way}")(provider.client())(**said)
+    if "streaming" in way:
+        with spoken as answer:
+            assert [json.loads(line[6:]) for line in answer.iter_lines() if line[:5] == "data:"] == events
+    else:
+        assert CANARY in spoken.text
+
+    assert (facts()["gen_ai.usage.input_tokens"], facts()["gen_ai.usage.output_tokens"]) == (14, 101)
     assert CANARY not in str(facts())
 
 

@@ -44,7 +44,6 @@ _REASONS: Final = {
     "content_filtered": "content_filter",
     "end_turn": "stop",
     "eos_token": "stop",
-    "function_call": "tool_call",
     "guardrail_intervened": "content_filter",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -55,10 +54,9 @@ _REASONS: Final = {
     "safety": "content_filter",
     "spii": "content_filter",
     "stop_sequence": "stop",
-    "tool_calls": "tool_call",
-    "tool_use": "tool_call",
+    "tool_use": "tool_calls",
 }
-"""A provider's word, in lower case -> the conventions'."""
+"""A provider's word, in lower case -> OpenAI's, so that a client's own instrumentation says the same."""
 
 
 def begin(

@@ -23,6 +23,10 @@ _OUTPUT_DETAILS: Final = (
     (_in_every_tier("reasoning"), names.REASONING_OUTPUT_TOKENS),
     (_in_every_tier("audio"), names.AUDIO_OUTPUT_TOKENS),
 )
+_LIFETIMES: Final = (
+    (("ephemeral_5m_input_tokens",), names.CACHE_WRITE_5M_INPUT_TOKENS),
+    (("ephemeral_1h_input_tokens",), names.CACHE_WRITE_1H_INPUT_TOKENS),
+)
 _CACHE_CREATION: Final = _in_every_tier("cache_creation")
 _FROM_CACHE: Final[Mapping[str, Any]] = {"input_tokens": 0, "output_tokens": 0}
 
@@ -40,6 +44,7 @@ def write_usage(invocation: InferenceInvocation, usage: Mapping[str, Any]) -> No
         written = _cache_write(read)
         if written is not None:
             invocation.attributes[names.CACHE_WRITE_INPUT_TOKENS] = written
+            _write_details(invocation, read, _LIFETIMES)
     if answered := usage.get("output_token_details"):
         _write_details(invocation, answered, _OUTPUT_DETAILS)
 

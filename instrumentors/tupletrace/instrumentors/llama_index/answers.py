@@ -17,15 +17,13 @@ _FINISH_REASONS: Final[Mapping[str, str]] = {
     "end_turn": "stop",
     "eos_token": "stop",
     "finish": "stop",
-    "function_call": "tool_call",
     "guardrail_intervened": "content_filter",
     "max_tokens": "length",
     "safety": "content_filter",
     "stop_sequence": "stop",
-    "tool_calls": "tool_call",
-    "tool_use": "tool_call",
+    "tool_use": "tool_calls",
 }
-"""A provider's word, in lower case -> the conventions'."""
+"""A provider's word, in lower case -> OpenAI's, so that a client's own instrumentation says the same."""
 _REPORTING: Final = frozenset(
     {
         *_FINISH,

@@ -75,6 +75,8 @@ class Usage:
         for name, key in (
             (names.CACHE_READ_INPUT_TOKENS, "cache_read"),
             (names.CACHE_WRITE_INPUT_TOKENS, "cache_write"),
+            (names.CACHE_WRITE_5M_INPUT_TOKENS, "cache_write_5m"),
+            (names.CACHE_WRITE_1H_INPUT_TOKENS, "cache_write_1h"),
             (names.REASONING_OUTPUT_TOKENS, "reasoning"),
         ):
             if key in counts:
@@ -99,23 +101,22 @@ def _counts(usage: Any) -> dict[str, int]:
     inputs = _first(*(field(usage, name) for name in _INPUT_DETAILS))
     outputs = _first(*(field(usage, name) for name in _OUTPUT_DETAILS))
     thoughts, output = _count(usage, "thoughts_token_count"), _count(usage, *_OUTPUT)
+    lifetimes = field(usage, "cache_creation")
     counts = {
         "input": _sum(_count(usage, *_INPUT), _count(usage, "tool_use_prompt_token_count")),
         "output": _sum(output, thoughts),
         "cache_read": _first(_count(usage, *_CACHE_READ), _count(inputs, "cached_tokens")),
-        "cache_write": _first(_cache_write(usage), _count(inputs, "cache_write_tokens")),
+        "cache_write": _first(_count(usage, *_CACHE_WRITE), _count(inputs, "cache_write_tokens")),
+        "cache_write_5m": _count(lifetimes, "ephemeral_5m_input_tokens"),
+        "cache_write_1h": _count(lifetimes, "ephemeral_1h_input_tokens"),
         "reasoning": _first(_count(outputs, "reasoning_tokens", "thinking_tokens"), thoughts),
     }
+    if counts["cache_write"] is None:
+        counts["cache_write"] = _sum(counts["cache_write_5m"], counts["cache_write_1h"])
     if counts["input"] is None:
         # OpenAI's responses spell it alike, and say in the details what of it was cached.
         counts["input" if inputs is not None else "uncached"] = _count(usage, *_DISJOINT_INPUT)
     return {name: count for name, count in counts.items() if count is not None}
-
-
-def _cache_write(usage: Any) -> int | None:
-    split = field(usage, "cache_creation")
-    lifetimes = _sum(*(_count(split, f"ephemeral_{life}_input_tokens") for life in ("5m", "1h")))
-    return _first(_count(usage, *_CACHE_WRITE), lifetimes)
 
 
 def _count(holder: Any, *spellings: str) -> int | None:

@@ -20,6 +20,7 @@ PATCHED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("openai.resources.responses", "Responses", ("retrieve", "cancel"), "fetched"),
     ("openai.resources.beta.responses", "Responses", ("retrieve", "cancel"), "fetched"),
     ("openai.resources.images", "Images", ("generate", "edit", "create_variation"), "images"),
+    ("openai.resources.videos", "Videos", ("create", "edit", "extend", "remix"), "videos"),
     ("openai.resources.audio.speech", "Speech", ("create",), "speech"),
     ("openai.resources.audio.transcriptions", "Transcriptions", ("create",), "transcriptions"),
     ("openai.resources.audio.translations", "Translations", ("create",), "transcriptions"),

@@ -26,9 +26,9 @@ from tupletrace.instrumentors.openai.client import server_of
 from tupletrace.instrumentors.openai.endpoints import Endpoint
 from tupletrace.instrumentors.openai.fields import field, items, text
 from tupletrace.instrumentors.openai.held import answer_to
-from tupletrace.instrumentors.openai.observation import Observation
+from tupletrace.instrumentors.openai.observation import Gathered, Observation
 from tupletrace.instrumentors.openai.prompt import prompt_of
-from tupletrace.instrumentors.openai.raw import Body, loaded, parse, watch_body
+from tupletrace.instrumentors.openai.raw import Body, loaded, watch_body
 from tupletrace.instrumentors.openai.request import Params, sent
 from tupletrace.instrumentors.openai.starts import Invocation
 from tupletrace.instrumentors.openai.stream import watch_async_stream, watch_stream
@@ -183,7 +183,7 @@ class Call:
                 if not isinstance(result, BaseModel):
                     watched = self._watch(result)
                 if watched is None:
-                    self.end(_answer(result))
+                    self.end(self._answer(result))
             finally:
                 if watched is None:
                     self._stop(None)
@@ -238,19 +238,36 @@ class Call:
 
     def _watch(self, result: Any) -> Any:
         """Return what takes the result's place if it is still to be read, else None."""
-        invocation, chunks = self._invocation, None
-        if invocation is None:
+        if self._invocation is None:
             return result
-        if self._params.get("stream") is True and self._endpoint.chunks is not None:
-            chunks = self._endpoint.chunks(invocation.should_capture_content)
+        streams, chunks = self._params.get("stream") is True, self._chunks()
         if chunks is not None and isinstance(result, (Stream, AsyncStream)):
             watch = watch_stream if isinstance(result, Stream) else watch_async_stream
             return watch(result, Observation(self, chunks, result.response))
         response = getattr(result, "http_response", None)
-        if response is None or (chunks is None and loaded(response) is not None):
+        if response is None or (loaded(response) is not None and not (streams and chunks is not None)):
             return None
         watch_body(response, Observation(self, Body(chunks, self._endpoint.binary), response))
         return result
+
+    def _chunks(self) -> Gathered | None:
+        """Return what gathers the events of the answer, if it comes in some; speech is asked its own way."""
+        invocation, params, gathered = self._invocation, self._params, self._endpoint.chunks
+        if invocation is None or gathered is None:
+            return None
+        streams = params.get("stream") is True or params.get("stream_format") == "sse"
+        return gathered(invocation.should_capture_content) if streams else None
+
+    def _answer(self, result: Any) -> Any:
+        if isinstance(result, BaseModel):
+            return result
+        # A file has its response under another name.
+        response = getattr(result, "http_response", None) or getattr(result, "response", None)
+        if response is None:
+            return result
+        body = Body(self._chunks(), self._endpoint.binary)
+        body.add(loaded(response) or b"")
+        return body.answer()
 
     def _read(self, answer: Any) -> Error | None:
         invocation = self._invocation
@@ -268,11 +285,6 @@ class Call:
             invocation.stop()
         else:
             invocation.fail(error)
-
-
-def _answer(result: Any) -> Any:
-    response = None if isinstance(result, BaseModel) else getattr(result, "http_response", None)
-    return result if response is None else parse(loaded(response) or b"")
 
 
 def _outer(endpoint: Endpoint) -> str:

@@ -9,6 +9,7 @@ from tupletrace.instrumentors.openai.fields import count, field, items, known, t
 from tupletrace.instrumentors.openai.parts import content_parts
 
 _LATEST: Final = ("service_tier", "system_fingerprint", "usage", "error")
+_BOTH_SIDES: Final = frozenset({"prompt_tokens", "completion_tokens"})
 _NOTHING: Final[dict[str, Any]] = {}
 _DELTAS: Final = ("content", "refusal", "reasoning_content", "reasoning", "images")
 
@@ -31,22 +32,25 @@ class CompletionChunks:
             self._name(said)
         for name in _LATEST:
             if (value := said.get(name)) is not None:
-                head[name] = value
+                head[name] = value if name != "usage" else _latest(value, head.get(name))
         if (
             getattr(chunk, "__pydantic_extra__", None)
             and (usage := field(chunk, "x_groq", "usage")) is not None
         ):
             head.setdefault("usage", usage)
-        for choice in items(said.get("choices")):
+        if not (choices := said.get("choices")):
+            if said.get("object") == "error":  # vLLM, SGLang: what the client takes for a chunk
+                head["error"] = chunk
+            return
+        for choice in items(choices):
             told = getattr(choice, "__dict__", _NOTHING)
-            index = told.get("index") or 0
-            if type(index) is not int:
-                index = count(index) or 0
+            index = told.get("index")
+            index = index if type(index) is int else count(index) or 0
             kept = self._choices.get(index)
             if kept is None:
                 kept = SimpleNamespace(finish_reason=None, deltas={}, calls=[], images=[])
                 self._choices[index] = kept
-            if (reason := told.get("finish_reason")) is not None:
+            if reason := told.get("finish_reason"):
                 kept.finish_reason = reason
                 if (usage := field(choice, "usage")) is not None:  # Moonshot
                     head.setdefault("usage", usage)
@@ -66,6 +70,14 @@ class CompletionChunks:
             if value := text(said.get(name)):
                 self._head.setdefault(name, value)
         self._named = "id" in self._head and "model" in self._head
+
+
+def _latest(usage: Any, before: Any) -> Any:
+    """Return the usage that a chunk brings, with what an earlier one said of the side that it leaves out."""
+    if before is None:
+        return usage
+    said = {name: value for name, value in known(usage).items() if value is not None}
+    return usage if said.keys() >= _BOTH_SIDES else {**known(before), **said}
 
 
 def _keep(kept: SimpleNamespace, choice: Any) -> None:

@@ -21,6 +21,7 @@ from tupletrace.instrumentors.openai.pictures_and_sounds import (
     describe_named,
     describe_nothing,
     describe_speech_request,
+    describe_spoken,
     describe_text_request,
     describe_transcript,
 )
@@ -76,7 +77,7 @@ class Endpoint:
     prompted: bool = True
     """Whether a model follows instructions in it."""
     binary: bool = False
-    """Whether its answer is a file, which says nothing to us."""
+    """Whether its answer, if it is none of events, is a file, which says nothing to us."""
     deprecated: bool = False
     """Whether the client warns of its methods."""
 
@@ -119,8 +120,14 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
     "images": Endpoint(
         "generate_content", describe_image_request, describe_images, asked_content, chunks=MediaEvents
     ),
+    "videos": Endpoint("generate_content", describe_nothing, describe_named, asked_content),
     "speech": Endpoint(
-        "generate_content", describe_speech_request, describe_nothing, asked_content, binary=True
+        "generate_content",
+        describe_speech_request,
+        describe_spoken,
+        asked_content,
+        chunks=MediaEvents,
+        binary=True,
     ),
     "transcriptions": Endpoint(
         "generate_content", describe_text_request, describe_transcript, asked_content, chunks=MediaEvents

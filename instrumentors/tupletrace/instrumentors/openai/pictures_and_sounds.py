@@ -60,6 +60,11 @@ def describe_images(invocation: InferenceInvocation, answer: Any) -> None:
         invocation.output_messages = [OutputMessage("assistant", parts, None)] if parts else []
 
 
+def describe_spoken(invocation: InferenceInvocation, answer: Any) -> None:
+    """Set tokens of speech that came in events; a file tells none."""
+    set_usage(invocation, known(answer).get("usage"))
+
+
 def describe_transcript(invocation: InferenceInvocation, answer: Any) -> None:
     """Set tokens and text of a transcription or a translation."""
     set_usage(invocation, known(answer).get("usage"))

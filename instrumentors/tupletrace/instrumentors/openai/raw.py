@@ -30,7 +30,7 @@ class Body:
     def __init__(self, chunks: Gathered | None, binary: bool) -> None:
         self._chunks = chunks
         self._read: list[bytes] = []
-        self._room = 0 if binary else _LARGEST
+        self._room = 0 if binary and chunks is None else _LARGEST
 
     def add(self, chunk: bytes) -> None:
         """Keep the next bytes, already decompressed."""

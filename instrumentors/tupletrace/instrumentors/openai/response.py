@@ -53,6 +53,8 @@ def describe_response(invocation: InferenceInvocation, response: Any) -> None:
     _describe(invocation, said)
     if said.get("background") is True and said.get("usage") is not None:
         tells_first(text(said.get("id")))
+    if used := said.get("tool_usage"):
+        _set_tool_usage(invocation, known(used))
     output = items(said.get("output"))
     reason = response_finish_reason(said, output)
     invocation.finish_reasons = [reason] if reason else None
@@ -94,8 +96,13 @@ def describe_embeddings(invocation: EmbeddingInvocation, answer: Any) -> None:
 
 def completion_error(completion: Any) -> str | None:
     """Return the error code that a gateway answers with in place of a completion, under status 200."""
-    error = field(completion, "error")
-    return _error_code(error) if error else None
+    said = known(completion)
+    if error := said.get("error"):
+        return _error_code(error)
+    if said.get("object") == "error":  # vLLM
+        return _error_code(completion)
+    code = field(said.get("base_resp"), "status_code")  # MiniMax
+    return str(code) if type(code) is int and code and not said.get("choices") else None
 
 
 def response_error(response: Any) -> str | None:
@@ -120,6 +127,13 @@ def _describe(invocation: InferenceInvocation, said: Mapping[str, Any]) -> None:
         if value is not None:
             invocation.attributes[attribute] = value
             invocation.metric_attributes[attribute] = value
+
+
+def _set_tool_usage(invocation: InferenceInvocation, used: Mapping[str, Any]) -> None:
+    for tool, told in used.items():
+        for name, value in known(told).items():
+            if used_up := count(value):  # tools that were not used are counted too
+                invocation.attributes[f"{names.TOOL_USAGE}{tool}.{name}"] = used_up
 
 
 def _choice_parts(choice: Any) -> list[MessagePart]:

@@ -30,6 +30,10 @@ _OF_CACHED: Final = {
     "audio_tokens": names.AUDIO_CACHE_READ_INPUT_TOKENS,
     "image_tokens": names.IMAGE_CACHE_READ_INPUT_TOKENS,
 }
+_OF_WRITTEN: Final = {  # Anthropic's, behind LiteLLM, and DashScope's
+    "ephemeral_5m_input_tokens": names.CACHE_WRITE_5M_INPUT_TOKENS,
+    "ephemeral_1h_input_tokens": names.CACHE_WRITE_1H_INPUT_TOKENS,
+}
 _DETAILS: Final = {
     "input_tokens_details": _OF_INPUT,
     "prompt_tokens_details": _OF_INPUT,
@@ -66,7 +70,10 @@ def fetched_usage(usage: Any) -> dict[str, int]:
         if (tokens := _first(said, wanted)) is not None:
             found[attribute] = tokens
     _set_parts(found, said)
-    return {names.FETCHED_USAGE + name.removeprefix("gen_ai.usage."): found[name] for name in found}
+    return {
+        names.FETCHED_USAGE + name.removeprefix("gen_ai.usage.").removeprefix(names.FETCHED_USAGE): tokens
+        for name, tokens in found.items()
+    }
 
 
 def _set_parts(attributes: dict[str, Any], said: Mapping[str, Any]) -> None:
@@ -79,6 +86,9 @@ def _set_parts(attributes: dict[str, Any], said: Mapping[str, Any]) -> None:
             _set_details(attributes, details, wanted)
             if (cached := details.get("cached_tokens_details")) is not None:  # of a realtime response
                 _set_details(attributes, known(cached), _OF_CACHED)
+            written = details.get("cache_creation_token_details") or details.get("cache_creation")
+            if written is not None:
+                _set_details(attributes, known(written), _OF_WRITTEN)
         elif place in _UNDETAILED:
             undetailed = True
     if undetailed:
