@@ -17,6 +17,9 @@ SPANS_A_BATCH = 512
 PATTERNS = 64
 _HEAD = re.compile(rb"\x0a\x10(.{16})\x12\x08(.{8})(?:\x22\x08(.{8}))?", re.DOTALL)
 """The ids with which every span begins in protobuf."""
+_CALL = re.compile(rb"(?:chatcmpl-|call_)([0-9a-f]+)")
+"""Ids of responses and of tool calls: traces that name one response are settled together."""
+_DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
 RESOURCE: dict[str, object] = {
     "service.name": "shop",
     "service.version": "2026.11.2",
@@ -132,8 +135,11 @@ def batches(spans: int, seed: int = 0) -> Iterator[bytes]:
     left = spans // SPANS_A_BATCH
     while left > 0:
         change = rng.randbytes(16), rng.randbytes(8)
-        for body, *ids in patterns[:left]:
+        other_digits = np.arange(256, dtype=np.uint8)
+        other_digits[_DIGITS] = rng.sample(list(_DIGITS), len(_DIGITS))
+        for body, digits, *ids in patterns[:left]:
             renamed = body.copy()
+            renamed[digits] = other_digits[renamed[digits]]
             for places, by in zip(ids, change, strict=True):
                 renamed[places] ^= np.frombuffer(by, np.uint8)
             yield renamed.tobytes()
@@ -148,7 +154,7 @@ def _request(spans: list[Span]) -> bytes:
 
 
 def _patterns(rng: random.Random, now: int, count: int) -> list[list[npt.NDArray[Any]]]:
-    """Return requests, and where in each the trace ids and the span ids stand, so that all change alike."""
+    """Return requests, and where in each the digits of other ids, the trace and the span ids stand."""
     spans: list[Span] = []
     while len(spans) < count * SPANS_A_BATCH:
         spans += _trace(rng, now)
@@ -158,5 +164,7 @@ def _patterns(rng: random.Random, now: int, count: int) -> list[list[npt.NDArray
         heads = [*_HEAD.finditer(body)]
         span_ids = [head.start(group) for head in heads for group in (2, 3) if head[group]]
         trace_ids = np.array([head.start(1) for head in heads])[:, None] + np.arange(16)
-        found.append([np.frombuffer(body, np.uint8), trace_ids, np.array(span_ids)[:, None] + np.arange(8)])
+        digits = np.concatenate([np.arange(*call.span(1)) for call in _CALL.finditer(body)])
+        places = [digits, trace_ids, np.array(span_ids)[:, None] + np.arange(8)]
+        found.append([np.frombuffer(body, np.uint8), *places])
     return found
