@@ -4,8 +4,9 @@ import errno
 import hashlib
 import logging
 import os
+import resource
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -39,6 +40,7 @@ _NOT_ITS_CONTENT: Final = tuple(
         errno.EISDIR,
         errno.ENOSPC,
         errno.EDQUOT,
+        errno.EFBIG,
         errno.EMFILE,
         errno.ENFILE,
         errno.ENOMEM,
@@ -80,12 +82,14 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     return _open(path)
 
 
-def reconnect(path: Path, error: Exception) -> duckdb.DuckDBPyConnection:
+def reconnect(path: Path, error: Exception, interrupt: Callable[[], None]) -> duckdb.DuckDBPyConnection:
     """Open the file again after an error that ended the connection, or that says that the file is damaged.
 
-    The connection is closed already; this waits for the readers that still have a cursor of it.
+    The connection is closed already; this waits for the readers that still have a cursor of it, and lets
+    ``interrupt`` end what they ask.
     """
     while _is_open_here(path):
+        interrupt()
         time.sleep(_POLL_S)
     if _says_damaged(error):
         _put_aside(path, Unusable(f"{path} is damaged: {first_line(error)}"), path, _log(path))
@@ -108,6 +112,14 @@ def needs_reconnect(error: Exception) -> bool:
 
 def _says_damaged(error: Exception) -> bool:
     return "Corrupt database file" in str(error) or "Could not read enough bytes from file" in str(error)
+
+
+def room(path: Path) -> int:
+    """Return how many bytes a file can still grow: what its disk has free, or the limit on a file's size."""
+    disk = os.statvfs(path.parent)
+    free = disk.f_bavail * disk.f_frsize
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return free if limit == resource.RLIM_INFINITY else min(free, max(limit - path.stat().st_size, 0))
 
 
 def first_line(error: Exception) -> str:

@@ -19,7 +19,7 @@ import pyarrow.compute
 
 from tupletrace.processor import decode, failpoint, journal, stages, telling, wire
 from tupletrace.processor.database import StoreError, needs_reconnect
-from tupletrace.processor.journal_file import Request
+from tupletrace.processor.journal_file import JournalError, Request
 from tupletrace.processor.normalise import canonical
 from tupletrace.processor.store import Store
 
@@ -37,6 +37,7 @@ BATCH_BYTES: Final = 16 * 2**20
 QUIET_MS: Final = 2_000
 """A trace that received nothing for so long is complete; a later span makes it incomplete again."""
 _TICK_S: Final = 0.25
+_RETRY_S: Final = 1.0
 _JOBS_S: Final = 0.05
 """So long do jobs take, then what has come is looked for again."""
 _IDLE_S: Final = 5.0
@@ -140,7 +141,8 @@ class Indexer:
         self._folder, self._store = folder, store
         self._woken, self._stopping, self._ending = threading.Event(), threading.Event(), threading.Event()
         self._failure: Exception | None = None
-        self._settle_at = 0.0
+        self._broken: Exception | None = None
+        self._settle_at, self._retry_at = 0.0, 0.0
         self._give_back_at = math.inf
         self._jobs: deque[tuple[Job[Any], Future[Any]]] = deque()
         self._thread = threading.Thread(target=self._run, name="tupletrace-indexer", daemon=True)
@@ -178,9 +180,11 @@ class Indexer:
         self._woken.set()
         while not self._stopping.is_set():
             # Without an append the tick still settles traces that have become quiet.
-            self._woken.wait(0 if self._jobs else _TICK_S)
+            pausing = self._stopping if self._failure else self._woken
+            pausing.wait(0 if self._jobs else _TICK_S)
             self._take_settings()
-            self._step()
+            if time.monotonic() >= self._retry_at:
+                self._step()
             self._advance()
             if time.monotonic() >= self._give_back_at:
                 _give_back()
@@ -222,7 +226,11 @@ class Indexer:
     def _step(self) -> None:
         try:
             if self._failure is not None and needs_reconnect(self._failure):
-                self._store.recover(self._failure)
+                self._broken = self._failure
+            # Until it is mended: it may be that the file cannot be opened either for now.
+            if self._broken is not None:
+                self._store.recover(self._broken)
+                self._broken = None
             if self._woken.is_set() or self._failure is not None:
                 self._woken.clear()
                 for _ in batches(self._folder, self._store):
@@ -230,10 +238,15 @@ class Indexer:
                     self._give_back_at = time.monotonic() + _IDLE_S
             self._settle()
         except Exception as error:
-            # The journal keeps everything: say so once, and try again at the next tick.
-            if self._failure is None:
+            # The journal keeps everything: say so once, and try again before long.
+            if self._failure is None and isinstance(error, StoreError | JournalError):
+                _logger.warning(
+                    "nothing is indexed for now, and nothing is lost, it is tried again: %s", error
+                )
+            elif self._failure is None:
                 _logger.exception("indexing failed; nothing is lost, it is tried again")
             self._failure = error
+            self._retry_at = time.monotonic() + _RETRY_S
         else:
             self._failure = None
 

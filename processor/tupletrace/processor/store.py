@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 import duckdb
 import numpy as np
@@ -15,7 +16,16 @@ import pyarrow as pa
 import pyarrow.compute
 
 from tupletrace.processor import estimate, failpoint, judging, own_prices, prices, settings, telling
-from tupletrace.processor.database import connect, needs_reconnect, reconnect, statement, transaction, use
+from tupletrace.processor.database import (
+    StoreError,
+    connect,
+    needs_reconnect,
+    reconnect,
+    room,
+    statement,
+    transaction,
+    use,
+)
 from tupletrace.processor.seen import Hashes, SeenTraces
 
 pc: Any = pyarrow.compute
@@ -26,6 +36,8 @@ _CHECKPOINT_BYTES: Final = 256 * 2**20
 _ROW_GROUP: Final = 122_880
 """Rows that DuckDB compresses together; a checkpoint compresses a row group that is not full again."""
 _CHECKPOINT_S: Final = 60.0
+_LEAST_ROOM: Final = 16 * 2**20
+"""Of the disk, beside twice what is not on it: a process does not survive every checkpoint that fails."""
 _RESOURCE: Final = "resource_attributes"
 
 
@@ -41,6 +53,7 @@ class Store:
         self._path = path
         self._switching = threading.Lock()
         self._copying = threading.Lock()
+        self._cursors: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
         self._estimator = estimate.estimator()
         self._connection = connect(path)
         try:
@@ -57,8 +70,14 @@ class Store:
         if not needs_reconnect(error):
             raise error
         self._connection.close()
-        self._connection = reconnect(self._path, error)
+        self._connection = reconnect(self._path, error, self._interrupt)
         self._opened()
+
+    def _interrupt(self) -> None:
+        for cursor in list(self._cursors):
+            # It may have been closed.
+            with suppress(duckdb.Error):
+                cursor.interrupt()
 
     def _opened(self) -> None:
         self._priced: set[prices.Model] = set()
@@ -87,7 +106,12 @@ class Store:
 
         ``batch`` is in the order of its ``journal_seq``, which is above that of every batch before; ``told``
         are log records that tell of spans.
+
+        Raises:
+            StoreError: the disk has no room for it.
         """
+        coming = batch.nbytes
+        self._expect_room(coming)
         self._checkpoint(batch.num_rows)
         with transaction(self._connection) as connection:
             seen = self._insert(batch) if batch.num_rows else None
@@ -100,7 +124,7 @@ class Store:
         if seen:
             self._seen.add(*seen)
         self._open, self._inserted_at = True, time.monotonic()
-        self._unsaved += batch.nbytes
+        self._unsaved += coming
         self._unsaved_spans += batch.num_rows
         self._checkpoint()
 
@@ -197,10 +221,19 @@ class Store:
         # While the file is copied: later.
         if due and self._copying.acquire(blocking=False):
             try:
+                self._expect_room()
                 self._connection.execute("CHECKPOINT")
             finally:
                 self._copying.release()
             self._unsaved, self._unsaved_spans, self._saved_at = 0, 0, time.monotonic()
+
+    def _expect_room(self, coming: int = 0) -> None:
+        needed = _LEAST_ROOM + 2 * (self._unsaved + coming)
+        if (free := room(self._path)) < needed:
+            raise StoreError(
+                f"{self._path} can grow by {free >> 20} MiB, and {needed >> 20} are needed to index on: make "
+                "room on its disk"
+            )
 
     def hold(self) -> Path:
         """Bring what was committed to disk, with its rollups, and leave the file as it is until ``let_go``.
@@ -210,6 +243,7 @@ class Store:
         self._copying.acquire()
         try:
             self._settle()
+            self._expect_room()
             self._connection.execute("CHECKPOINT")
         except BaseException:
             self._copying.release()
@@ -223,7 +257,9 @@ class Store:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own for one reader."""
         with self._switching:
-            return use(self._connection.cursor())
+            cursor = self._connection.cursor()
+            self._cursors.add(cursor)
+            return use(cursor)
 
     @contextmanager
     def changing(self) -> Generator[duckdb.DuckDBPyConnection]:
