@@ -27,13 +27,14 @@ Said = dict[str, Any]
 def made(chance: random.Random, number: int) -> Said:
     """One call: what groups it, what it used, what its vendor says it cost."""
     tokens = chance.randrange(1, 100_000)
+    agent = chance.choice(["guide", "clerk", None])
     return {
         "trace": number // 3,
         "route": ("/a", "/b", "/c")[number // 3 % 3],
         "day": number // 30,
         "model": chance.choice(MODELS),
-        "agent_name": chance.choice(["guide", "clerk", None]),
-        "agent_step": chance.choice([1, 2, None]),
+        "agent_name": agent,
+        "agent_step": chance.choice([1, 2] if agent else [1, 2, None]),
         "conversation_id": chance.choice(["c1", "c2", None]),
         "user_id": chance.choice(["u1", "u2", None]),
         "prompt_version": chance.choice(["3", "4"]),

@@ -117,7 +117,8 @@ def test_what_is_spared_the_counting_of_calls_needs_none(database: Any, otlp: An
     everything = """
         WITH members AS MATERIALIZED (FROM spans_of('settled_traces')),
         calls AS MATERIALIZED (FROM call_spans_of('members')),
-        lost_parents AS MATERIALIZED (FROM lost_parents_of('calls'))
+        lost_parents AS MATERIALIZED (FROM lost_parents_of('calls')),
+        ancestors AS MATERIALIZED (FROM ancestors_of('members', 'settled_traces'))
     """
     (said,) = database.rows(
         f"{everything} SELECT count(DISTINCT trace_id) AS tangled FROM tangled_of('members', 'lost_parents')"
@@ -126,7 +127,7 @@ def test_what_is_spared_the_counting_of_calls_needs_none(database: Any, otlp: An
     roles = database.rows("FROM usage_roles ORDER BY trace_id, span_id, start_unix_nano")
     assert {row["usage_role"] for row in roles} == {"leaf", "duplicate", "rollup"}
     counted = (
-        "FROM usage_roles_of('members', 'settled_traces', 'lost_parents') "
+        "FROM usage_roles_of('members', 'settled_traces', 'lost_parents', 'ancestors') "
         "ORDER BY trace_id, span_id, start_unix_nano"
     )
     assert database.rows(f"{everything} {counted}") == roles

@@ -95,3 +95,13 @@ def test_a_picture_is_a_part_of_its_message(calls: Any, file: Path) -> None:
     text, picture = json.loads(shown["input_messages"])[-1]["parts"]
     assert text["content"] == "What is this?"
     assert (picture["modality"], picture["uri"]) == ("image", "https://example.com/x.png")
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in FILES if "agent" in f.stem or "pydantic" in f.stem], ids=lambda file: file.stem
+)
+def test_an_agents_calls_are_its_own_step_by_step(calls: Any, file: Path) -> None:
+    """OpenLIT calls each of LangGraph's nodes an agent, and each of its runs."""
+    asked, answered = calls(file)[-2:]
+    found = [(call["agent_name"], call["agent_step"]) for call in (asked, answered)]
+    assert found == ([("model", 0)] * 2 if file.stem == "openlit-agent" else [("guide", 0), ("guide", 2)])

@@ -70,7 +70,10 @@ def mapped(values: pa.Array, meaning: Callable[[str], str | None]) -> pa.Array:
 
 
 def _meaning(table: Mapping[str, str]) -> Callable[[str], str | None]:
-    patterns = [(pattern, said) for pattern, said in table.items() if "*" in pattern]
+    # Of several dialects' patterns the longest says most.
+    patterns = sorted(
+        ((one, said) for one, said in table.items() if "*" in one), key=lambda pair: -len(pair[0])
+    )
 
     def meaning(value: str) -> str | None:
         if value in table:

@@ -48,6 +48,7 @@ CREATE TABLE IF NOT EXISTS settled_llm_calls (
     reported_cost_usd DECIMAL(24, 12),
     workflow_name VARCHAR,
     tags VARCHAR[],
+    inherited VARCHAR[],
     is_root BOOLEAN,
     estimated_input_tokens BIGINT,
     estimated_output_tokens BIGINT,

@@ -91,8 +91,11 @@ FROM lost_parents_of('calls');
 CREATE OR REPLACE TEMPORARY TABLE settling_tangled AS
 FROM tangled_of('settling_spans', 'settling_lost_parents');
 
+CREATE OR REPLACE TEMPORARY TABLE settling_ancestors AS
+FROM ancestors_of('settling_spans', 'settling_tangled');
+
 CREATE OR REPLACE TEMPORARY TABLE settling_roles AS
-FROM usage_roles_of('settling_spans', 'settling_tangled', 'settling_lost_parents');
+FROM usage_roles_of('settling_spans', 'settling_tangled', 'settling_lost_parents', 'settling_ancestors');
 
 CREATE OR REPLACE TEMPORARY TABLE settling_calls AS
 SELECT
@@ -100,4 +103,4 @@ SELECT
     CAST(NULL AS BIGINT) AS estimated_input_tokens,
     CAST(NULL AS BIGINT) AS estimated_output_tokens,
     CAST(NULL AS VARCHAR) AS estimated_by
-FROM calls_by('settling_spans', 'settling_roles');
+FROM calls_by('settling_spans', 'settling_roles', 'settling_ancestors');

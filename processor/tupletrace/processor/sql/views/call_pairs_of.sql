@@ -1,30 +1,13 @@
 -- Two spans of one of the `tangled` traces that describe one call: an outer one (a framework's) and an inner one (a client's).
 -- The outer one is an ancestor of the inner one; or another library's span began while it ran, and nothing
 -- contradicts; or it knows no usage (a stream's opening) and another library's, beside it and next, does.
-CREATE OR REPLACE MACRO call_pairs_of(members, tangled) AS TABLE
-WITH RECURSIVE parents AS MATERIALIZED (
-    SELECT trace_id, span_id, parent_span_id
-    FROM query_table(members)
-    WHERE parent_span_id IS NOT NULL
-      AND trace_id IN (SELECT trace_id FROM query_table(tangled))
-),
-calls AS MATERIALIZED (
+CREATE OR REPLACE MACRO call_pairs_of(members, tangled, ancestors) AS TABLE
+WITH calls AS MATERIALIZED (
     SELECT
         trace_id, span_id, parent_span_id, name, scope_name, start_unix_nano, end_unix_nano, embeds, runs, has_usage,
         request_model, response_model, input_tokens, output_tokens, response_id, status_code, finish
     FROM call_spans_of(members)
     WHERE trace_id IN (SELECT trace_id FROM query_table(tangled))
-),
-ancestors AS (
-    SELECT trace_id, span_id, parent_span_id AS ancestor_id, embeds, has_usage, 1 AS distance
-    FROM calls
-    WHERE parent_span_id IS NOT NULL
-    UNION ALL
-    SELECT a.trace_id, a.span_id, p.parent_span_id, a.embeds, a.has_usage, a.distance + 1
-    FROM ancestors AS a
-    JOIN parents AS p ON p.trace_id = a.trace_id AND p.span_id = a.ancestor_id
-    -- A framework's span is near its client's, an agent's not so near; and a circle of parents ends.
-    WHERE a.distance < 64
 ),
 beside AS (
     SELECT
@@ -55,19 +38,24 @@ SELECT
     outer_call.runs AS outer_runs,
     inner_call.span_id AS inner_id,
     inner_call.has_usage AS inner_has_usage,
-    inner_call.distance
-FROM ancestors AS inner_call
+    above.distance
+FROM calls AS inner_call
+JOIN query_table(ancestors) AS above
+    ON above.trace_id = inner_call.trace_id
+    AND above.span_id = inner_call.span_id
 JOIN calls AS outer_call
-    ON outer_call.trace_id = inner_call.trace_id
-    AND outer_call.span_id = inner_call.ancestor_id
+    ON outer_call.trace_id = above.trace_id
+    AND outer_call.span_id = above.ancestor_id
     AND outer_call.embeds = inner_call.embeds
-WHERE NOT EXISTS (
-    SELECT 1
-    FROM ancestors AS circle
-    WHERE circle.trace_id = outer_call.trace_id
-      AND circle.span_id = outer_call.span_id
-      AND circle.ancestor_id = outer_call.span_id
-)
+WHERE above.distance > 0
+  AND NOT EXISTS (
+      SELECT 1
+      FROM query_table(ancestors) AS circle
+      WHERE circle.trace_id = outer_call.trace_id
+        AND circle.span_id = outer_call.span_id
+        AND circle.ancestor_id = outer_call.span_id
+        AND circle.distance > 0
+  )
 UNION ALL
 SELECT
     outer_call.trace_id, outer_call.span_id, outer_call.has_usage, outer_call.runs, inner_call.span_id,

@@ -11,8 +11,4 @@ SELECT
     start_unix_nano + duration_ns AS end_unix_nano,
     replace(replace(finish_reasons, 'tool_calls', 'tool_call'), 'tool-calls', 'tool_call') AS finish
 FROM query_table(members)
-WHERE operation_name IN ('chat', 'text_completion', 'generate_content', 'embeddings')
-   OR (
-       operation_name IN ('fetch_response', 'invoke_agent')
-       AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL)
-   );
+WHERE describes_call(operation_name, input_tokens, output_tokens);

@@ -1,6 +1,7 @@
 -- LLM calls of the traces of `members`, each counted once, with tokens in disjoint buckets. What the counted span does not
--- say is filled from the spans that describe the same call.
-CREATE OR REPLACE MACRO calls_by(members, roles) AS TABLE
+-- say is filled from the spans that describe the same call, and then from what these are within (`ancestors`, see
+-- ancestors_of): `inherited` names the columns that were. An agent's steps are counted where nobody tells them.
+CREATE OR REPLACE MACRO calls_by(members, roles, ancestors) AS TABLE
 WITH roles AS MATERIALIZED (
     SELECT * FROM query_table(roles) WHERE usage_role = 'leaf' OR duplicate_of IS NOT NULL
 ),
@@ -40,6 +41,25 @@ renders AS (
         AND (run.prompt_version IS NOT NULL OR run.name LIKE '%PromptTemplate')
         AND coalesce(run.operation_name, 'prompt') = 'prompt'
     WHERE NOT described.embeds
+    GROUP BY described.call_trace_id, described.call_id
+),
+-- The framework's span, which began first, knows best what the call is within.
+within_what AS (
+    SELECT
+        described.call_trace_id AS trace_id,
+        described.call_id,
+        arg_min(above.agent_name, (described.start_unix_nano, distance)) AS agent_name,
+        arg_min(above.conversation_id, (described.start_unix_nano, distance)) AS conversation_id,
+        arg_min(above.user_id, (described.start_unix_nano, distance)) AS user_id,
+        arg_min(above.tags, (described.start_unix_nano, distance)) AS tags,
+        arg_min(above.tools, (described.start_unix_nano, distance)) AS tools,
+        arg_min(
+            CASE WHEN above.operation_name = 'invoke_agent' AND distance > 0 THEN above.ancestor_id END,
+            (described.start_unix_nano, distance)
+        ) AS run_id,
+        bool_or(above.graph_node IS NOT NULL) AS in_graph
+    FROM described
+    JOIN query_table(ancestors) AS above ON above.trace_id = described.trace_id AND above.span_id = described.span_id
     GROUP BY described.call_trace_id, described.call_id
 ),
 others AS (
@@ -100,6 +120,8 @@ filled AS (
         calls.parent_span_id IS NULL AS is_root,
         calls.service_name,
         calls.start_time,
+        calls.start_unix_nano,
+        calls.end_unix_nano,
         calls.duration_ns,
         calls.status_code,
         calls.error_type,
@@ -134,13 +156,13 @@ filled AS (
         coalesce(calls.retriever_name, others.retriever_name) AS retriever_name,
         coalesce(calls.retriever_version, others.retriever_version) AS retriever_version,
         CASE
-            WHEN calls.tools_version IS NULL THEN others.tools
-            ELSE {'names': calls.tools_names, 'version': calls.tools_version}
+            WHEN calls.tools_version IS NOT NULL THEN {'names': calls.tools_names, 'version': calls.tools_version}
+            ELSE coalesce(others.tools, within_what.tools)
         END AS tools,
-        coalesce(calls.agent_name, others.agent_name) AS agent_name,
+        coalesce(calls.agent_name, others.agent_name, within_what.agent_name) AS agent_name,
         coalesce(calls.agent_step, others.agent_step) AS agent_step,
-        coalesce(calls.conversation_id, others.conversation_id) AS conversation_id,
-        coalesce(calls.user_id, others.user_id) AS user_id,
+        coalesce(calls.conversation_id, others.conversation_id, within_what.conversation_id) AS conversation_id,
+        coalesce(calls.user_id, others.user_id, within_what.user_id) AS user_id,
         coalesce(calls.route, others.route) AS route,
         CASE WHEN calls.has_usage THEN calls.input_tokens ELSE others.used.input END AS input_tokens,
         CASE WHEN calls.has_usage THEN calls.output_tokens ELSE others.used.output END AS output_tokens,
@@ -159,11 +181,82 @@ filled AS (
         CASE WHEN calls.status_code <> 'ERROR' THEN coalesce(calls.images, others.images) END AS images,
         coalesce(calls.reported_cost_usd, others.reported_cost_usd) AS reported_cost_usd,
         coalesce(calls.workflow_name, others.workflow_name) AS workflow_name,
-        coalesce(calls.tags, others.tags) AS tags
+        coalesce(calls.tags, others.tags, within_what.tags) AS tags,
+        [
+            CASE WHEN coalesce(calls.agent_name, others.agent_name) IS NULL AND within_what.agent_name IS NOT NULL
+                THEN 'agent_name' END,
+            CASE WHEN coalesce(calls.conversation_id, others.conversation_id) IS NULL
+                    AND within_what.conversation_id IS NOT NULL
+                THEN 'conversation_id' END,
+            CASE WHEN coalesce(calls.user_id, others.user_id) IS NULL AND within_what.user_id IS NOT NULL
+                THEN 'user_id' END,
+            CASE WHEN coalesce(calls.tags, others.tags) IS NULL AND within_what.tags IS NOT NULL THEN 'tags' END,
+            CASE WHEN calls.tools_version IS NULL AND others.tools IS NULL AND within_what.tools IS NOT NULL
+                THEN 'tools_names' END
+        ] AS inherited,
+        within_what.run_id,
+        within_what.in_graph
     FROM described AS calls
     LEFT JOIN renders ON renders.trace_id = calls.trace_id AND renders.call_id = calls.span_id
     LEFT JOIN others ON others.trace_id = calls.trace_id AND others.call_id = calls.span_id
+    LEFT JOIN within_what ON within_what.trace_id = calls.trace_id AND within_what.call_id = calls.span_id
     WHERE calls.counts
+),
+-- What an agent did in one run: it called a model, or tools.
+acts AS (
+    SELECT
+        trace_id,
+        span_id,
+        coalesce(run_id, agent_name, CASE WHEN in_graph THEN '' END) AS run,
+        agent_step,
+        start_unix_nano,
+        end_unix_nano,
+        FALSE AS tool
+    FROM filled
+    WHERE operation_name NOT IN ('embeddings', 'invoke_agent')
+      AND run IS NOT NULL
+      AND in_graph IS NOT NULL
+    UNION ALL
+    SELECT
+        trace_id,
+        span_id,
+        coalesce(
+            arg_min(CASE WHEN operation_name = 'invoke_agent' THEN ancestor_id END, distance),
+            arg_min(agent_name, distance),
+            ''
+        ),
+        NULL,
+        arg_min(start_unix_nano, distance),
+        arg_min(end_unix_nano, distance),
+        TRUE
+    FROM query_table(ancestors)
+    GROUP BY trace_id, span_id
+    HAVING arg_min(operation_name, distance) = 'execute_tool'
+),
+-- Tools that one answer asks for share a step, and so do calls side by side.
+begun AS (
+    SELECT
+        *,
+        tool IS DISTINCT FROM lag(tool) OVER so_far
+            OR (NOT tool AND start_unix_nano >= max(end_unix_nano) OVER so_far) AS begins,
+        count(agent_step) OVER (PARTITION BY trace_id, run) > 0 AS told
+    FROM acts
+    WINDOW so_far AS (
+        PARTITION BY trace_id, run
+        ORDER BY start_unix_nano, span_id
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    )
+),
+steps AS (
+    SELECT
+        trace_id,
+        span_id,
+        count(*) FILTER (begins) OVER (
+            PARTITION BY trace_id, run ORDER BY start_unix_nano, span_id ROWS UNBOUNDED PRECEDING
+        ) - 1 AS step,
+        tool
+    FROM begun
+    WHERE NOT told
 ),
 measured AS (
     SELECT
@@ -214,8 +307,8 @@ told AS (
     FROM weighed
 )
 SELECT
-    trace_id,
-    span_id,
+    told.trace_id,
+    told.span_id,
     service_name,
     start_time,
     duration_ns,
@@ -240,7 +333,7 @@ SELECT
     tools.names AS tools_names,
     tools.version AS tools_version,
     agent_name,
-    agent_step,
+    coalesce(agent_step, steps.step) AS agent_step,
     conversation_id,
     user_id,
     route,
@@ -274,5 +367,13 @@ SELECT
     reported_cost_usd,
     workflow_name,
     tags,
+    nullif(
+        list_filter(
+            list_append(inherited, CASE WHEN agent_step IS NULL AND steps.step IS NOT NULL THEN 'agent_step' END),
+            lambda one: one IS NOT NULL
+        ),
+        []
+    ) AS inherited,
     is_root
-FROM told;
+FROM told
+LEFT JOIN steps ON steps.trace_id = told.trace_id AND steps.span_id = told.span_id AND NOT steps.tool;

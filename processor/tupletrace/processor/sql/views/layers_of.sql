@@ -32,16 +32,22 @@ SELECT DISTINCT
 FROM calls
 WHERE operation_name <> 'embeddings'
 UNION ALL
-SELECT DISTINCT trace_id, 'tools', tools_names, tools_version, 'derived', CAST(NULL AS VARCHAR)
+SELECT DISTINCT
+    trace_id,
+    'tools',
+    tools_names,
+    tools_version,
+    CASE WHEN tools_version IS NULL THEN 'missing' ELSE 'derived' END,
+    CASE WHEN tools_version IS NULL THEN 'only the names of the tools were told, not their definitions' END
 FROM calls
-WHERE tools_version IS NOT NULL
+WHERE coalesce(tools_version, tools_names) IS NOT NULL
 UNION ALL
 SELECT DISTINCT
     trace_id, 'tools', CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), 'missing',
     'a tool ran, but no call says which tools the model was offered'
 FROM retrievals
 WHERE operation_name = 'execute_tool'
-  AND trace_id NOT IN (SELECT trace_id FROM calls WHERE tools_version IS NOT NULL)
+  AND trace_id NOT IN (SELECT trace_id FROM calls WHERE coalesce(tools_version, tools_names) IS NOT NULL)
 UNION ALL
 SELECT DISTINCT
     trace_id,

@@ -3,7 +3,7 @@
 CREATE OR REPLACE MACRO tangled_of(members, lost_parents) AS TABLE
 WITH calls AS (
     SELECT
-        trace_id, span_id, scope_name, response_id, has_usage,
+        trace_id, span_id, parent_span_id, scope_name, response_id, has_usage,
         NOT has_usage AND response_id IS NULL AND status_code <> 'ERROR' AS knows_nothing
     FROM call_spans_of(members)
 )
@@ -12,13 +12,14 @@ SELECT below.trace_id
 FROM query_table(members) AS below
 JOIN calls ON calls.trace_id = below.trace_id AND calls.span_id = below.parent_span_id
 UNION
--- Two libraries, a stream that was told of in two spans, one response twice.
+-- Two libraries, a stream that was told of in two spans, one response twice, one around whatever lost its parent.
 SELECT trace_id
 FROM calls
 GROUP BY trace_id
 HAVING min(scope_name) <> max(scope_name)
     OR (bool_or(knows_nothing) AND count(response_id) > 0)
     OR count(response_id) > count(DISTINCT response_id)
+    OR (bool_or(parent_span_id IS NULL) AND count(*) > 1)
 UNION
 -- Templates that were run, responses that were fetched again.
 SELECT trace_id

@@ -1,7 +1,7 @@
 -- What each span among `members` that tells of tokens is: `leaf` (a call that counts), `duplicate` (the call is
 -- counted by the span `duplicate_of`, perhaps of another trace), `rollup` (a sum over several calls, or an agent's above some).
 -- Only in `tangled` traces can a call span be anything but a leaf.
-CREATE OR REPLACE MACRO usage_roles_of(members, tangled, lost_parents) AS TABLE
+CREATE OR REPLACE MACRO usage_roles_of(members, tangled, lost_parents, ancestors) AS TABLE
 WITH calls AS MATERIALIZED (
     SELECT
         trace_id, span_id, parent_span_id, scope_name, start_unix_nano, fetches, runs, has_usage, response_id, finish,
@@ -9,7 +9,7 @@ WITH calls AS MATERIALIZED (
     FROM call_spans_of(members)
     WHERE trace_id IN (SELECT trace_id FROM query_table(tangled))
 ),
-pairs AS MATERIALIZED (SELECT * FROM call_pairs_of(members, tangled)),
+pairs AS MATERIALIZED (SELECT * FROM call_pairs_of(members, tangled, ancestors)),
 wrappers AS (
     SELECT trace_id, outer_id AS span_id
     FROM pairs
@@ -106,8 +106,8 @@ orphans AS MATERIALIZED (
         max_by(
             {'in_trace': framework_trace_id, 'is_span': framework_span_id},
             CASE
-                WHEN same_response THEN (1, -framework_start_unix_nano, framework_span_id)
-                ELSE (0, framework_start_unix_nano, framework_span_id)
+                WHEN same_response THEN (1, -framework_start_unix_nano, framework_trace_id, framework_span_id)
+                ELSE (0, framework_start_unix_nano, framework_trace_id, framework_span_id)
             END
         ) AS counted
     FROM query_table(lost_parents) AS pairs
