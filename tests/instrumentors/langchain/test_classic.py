@@ -13,6 +13,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.stores import InMemoryByteStore, InMemoryStore
 from langchain_core.tools import tool
 from langchain_core.vectorstores import InMemoryVectorStore
+from opentelemetry import trace as trace_api
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 
@@ -164,6 +165,7 @@ def test_an_agent_executor_is_one_agent_whose_turns_are_counted(
     assert trace.one("invoke_agent helper").parent is None
     assert [span.attributes["gen_ai.agent.name"] for span in (first, second)] == ["helper"] * 2
     assert trace.facts("execute_tool search")["gen_ai.agent.name"] == "helper"
+    assert trace.facts("execute_tool search")["gen_ai.tool.call.id"] == "c1"
     steps = [
         span.attributes["agent.trajectory.step"] for span in (first, trace.one("execute_tool search"), second)
     ]
@@ -171,3 +173,26 @@ def test_an_agent_executor_is_one_agent_whose_turns_are_counted(
     assert first.attributes["gen_ai.prompt.version"] == second.attributes["gen_ai.prompt.version"]
     assert first.attributes["gen_ai.prompt.version"].startswith("template-")
     assert len(second.attributes["tupletrace.retriever.versions"]) == 1
+
+
+def test_tools_that_an_agent_executor_runs_side_by_side_keep_their_call_ids(
+    trace: Any, model: Callable[..., Any]
+) -> None:
+    from langchain_classic.agents import AgentExecutor, create_tool_calling_agent
+
+    @tool
+    async def look(query: str) -> str:
+        """Look it up."""
+        trace_api.get_current_span().set_attribute("query", query)
+        await asyncio.sleep(0)
+        return query
+
+    prompt = ChatPromptTemplate.from_messages([("user", "{input}"), MessagesPlaceholder("agent_scratchpad")])
+    asked = [{"name": "look", "args": {"query": name}, "id": f"call-{name}"} for name in "aba"]
+    asked[2]["id"] = "call-a-again"
+    agent = create_tool_calling_agent(model(AIMessage("", tool_calls=asked), "Done"), [look], prompt)
+    asyncio.run(AgentExecutor(agent=agent, tools=[look], stream_runnable=False).ainvoke({"input": "?"}))
+
+    tools = [span.attributes for span in trace.all("execute_tool look")]
+    told = sorted((tool["query"], tool["gen_ai.tool.call.id"]) for tool in tools)
+    assert told == [("a", "call-a"), ("a", "call-a-again"), ("b", "call-b")]

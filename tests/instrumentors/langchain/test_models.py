@@ -278,6 +278,7 @@ def test_an_error_keeps_its_text_to_itself_and_is_raised_as_it_was(
     span = trace.one("chat gpt-4.1-mini")
     kind = type(raised.value)
     assert trace.facts("chat gpt-4.1-mini")["error.type"] == f"{kind.__module__}.{kind.__qualname__}"
+    assert span.attributes["http.response.status_code"] == 429
     assert span.status.status_code is StatusCode.ERROR
     assert "canary" not in span.to_json()
 

@@ -109,6 +109,14 @@ class Handler(BaseCallbackHandler):
             call_id = kwargs.get("tool_call_id")
             self._starts.tool(run_id, parent_run_id, serialized, given, metadata or {}, call_id)
 
+    @guard("langchain on_agent_action")
+    def on_agent_action(self, action: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Keep the call id of a tool that an ``AgentExecutor`` is to run: it does not pass it on."""
+        run = self._recorder.runs.get(run_id)
+        call_id = getattr(action, "tool_call_id", None)
+        if run is not None and call_id is not None:
+            run.calls = [*(run.calls or ()), (action.tool, str(action.tool_input), call_id)]
+
     @guard("langchain on_retriever_start")
     def on_retriever_start(
         self, serialized: dict[str, Any] | None, query: str, *, run_id: UUID, **kwargs: Any

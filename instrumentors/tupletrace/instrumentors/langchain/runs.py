@@ -72,6 +72,8 @@ class Run:
     """Sets on the span what the run returned; an error that it told of instead of raising it is returned."""
     batch: object = None
     """Shared by the runs that one ``generate`` call started."""
+    calls: list[tuple[str, str, str]] | None = None
+    """Of an ``AgentExecutor`` the tool calls that it announced: name, input and call id."""
     streamed: bool = False
     told: bool = False
     """Whether this tool turned its error into an answer for the model."""
@@ -90,6 +92,14 @@ class Run:
         """Make ``span`` this run's own, under which all below it belong."""
         self.span = span
         self.context = Context({**span.context, RUN: self})
+
+    def announced(self, name: str, given: str) -> str | None:
+        """Return the call id of a tool that begins, once; of those side by side the input tells which."""
+        for call in sorted(self.calls or (), key=lambda call: call[1] != given):
+            if call[0] == name and self.calls is not None:
+                self.calls.remove(call)
+                return call[2]
+        return None
 
     def let_go(self) -> None:
         """Refer no more to the context, which refers to this run: it would wait for the garbage collector."""

@@ -125,6 +125,8 @@ class Starts:
         invocation = self._recorder.telemetry.tool(
             name, tool_type="function", agent_name=run.agent, context=run.context, _attach_to_context=False
         )
+        if call_id is None and run.parent is not None and run.parent.calls:
+            call_id = run.parent.announced(name, str(given))
         invocation.tool_call_id = call_id
         self._recorder.begin(run_id, run, invocation)
         run.answered = partial(_returned, invocation, run)
