@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.language_models.fake import FakeListLLM
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
@@ -280,6 +281,49 @@ def test_handlers_of_the_user_hear_all_that_they_heard_before(trace: Any, model:
     assert seen.events == ["chain", "chain", "chat", "end"]
     assert later.events == text.events == ["llm", "end"]
     assert len(trace.all("text_completion")) == 1
+
+
+class Telling(FakeListChatModel):
+    """Tells its run's manager of three tokens; after the first one a handler joins in."""
+
+    joining: Any
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        for word in ("One", "two", "three"):
+            run_manager.on_llm_new_token(word)
+            if word == "One":
+                run_manager.handlers.append(self.joining)
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> Any:
+        for word in ("One", "two", "three"):
+            await run_manager.on_llm_new_token(word)
+            if word == "One":
+                run_manager.handlers.append(self.joining)
+        return super()._generate(messages, stop, None, **kwargs)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_handler_that_joins_in_the_middle_of_a_stream_hears_of_every_token_from_then_on(
+    trace: Any, asynchronous: bool
+) -> None:
+    class Joining(BaseCallbackHandler):
+        run_inline = True
+
+        def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+            heard.append(token)
+
+        def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
+            heard.append("end")
+
+    heard: list[str] = []
+    model = Telling(responses=["a"], joining=Joining())
+    asyncio.run(model.ainvoke("Hi")) if asynchronous else model.invoke("Hi")
+
+    assert heard == ["two", "three", "end"]
+    assert trace.facts("chat")["gen_ai.response.time_to_first_chunk"] > 0
 
 
 def test_removing_the_callbacks_of_a_run_removes_ours_from_it_no_more_than_its_parent(

@@ -12,6 +12,7 @@ from tupletrace.instrumentors.firewall import RAISE_ERRORS, guard
 from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.runs import RUN, Run
 from tupletrace.instrumentors.langchain.starts import Starts
+from tupletrace.instrumentors.langchain.tokens import ask_for_no_more
 
 
 class Handler(BaseCallbackHandler):
@@ -127,7 +128,7 @@ class Handler(BaseCallbackHandler):
             self._recorder.runs.add(run_id, run)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Note when the first token came; the others cost a look-up."""
+        """Note when the first token came; another is only told of where somebody else asks, too."""
         run = self._recorder.runs.get(run_id)
         if run is not None and not run.streamed:
             self._first_token(run)
@@ -181,6 +182,7 @@ class Handler(BaseCallbackHandler):
         run.streamed = True
         if isinstance(run.span, InferenceInvocation):
             run.span.record_stream_chunk()
+        ask_for_no_more(self, run.run_id)
 
 
 def _class_name(serialized: dict[str, Any] | None) -> str:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 from weakref import ref
@@ -19,11 +20,12 @@ from opentelemetry.context import (
 from tupletrace.instrumentors.langchain.runs import RUN, Kind, Run
 
 _SCOPE: Final = create_key("tupletrace.langchain.scope")
-# For every chunk of every stream: the functions around these do no more than call them.
+# For every chunk of every stream: what is around these does no more than call them.
+_variable: Final = getattr(_RUNTIME_CONTEXT, "_current_context", None)
 _attach, _detach, _get_current = (
-    _RUNTIME_CONTEXT.attach,
-    _RUNTIME_CONTEXT.detach,
-    _RUNTIME_CONTEXT.get_current,
+    (_variable.set, _variable.reset, _variable.get)
+    if isinstance(_variable, ContextVar)
+    else (_RUNTIME_CONTEXT.attach, _RUNTIME_CONTEXT.detach, _RUNTIME_CONTEXT.get_current)
 )
 P = ParamSpec("P")
 T = TypeVar("T")
