@@ -218,6 +218,45 @@ def test_the_rebuild_command_makes_the_file_again_and_keeps_the_old_one(
     assert rows(file) == (WHOLE, "")
 
 
+CUTS = {
+    "cut at its beginning": "DELETE FROM requests WHERE seq <= 2",
+    "damaged": "UPDATE requests SET checksum = checksum + 1 WHERE seq IN (7, 9)",
+    "one of before": f"DELETE FROM requests WHERE seq > {REQUESTS - 2}",
+}
+
+
+def cut_off(file: Path, sql: str) -> None:
+    (day,) = journal.files(journal.journal_folder(file))
+    with closing(sqlite3.connect(day)) as connection, connection:
+        connection.execute(sql)
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_what_the_journal_cannot_give_again_is_given_up_only_when_that_is_said(
+    file: Path, rows: Any, cut: str
+) -> None:
+    cut_off(file, cut)
+    with pytest.raises(StoreError, match=r"what 2 requests .* --incomplete"):
+        rebuild.rebuild(file, lambda _done, _total: None)
+    assert rows(file)[0] == WHOLE
+    assert rebuild.rebuild(file, lambda _done, _total: None, incomplete=True)
+    assert rows(file)[0] == [{"n": SPANS - 40, "ids": 20}]
+
+
+def test_nor_beside_a_running_processor(
+    file: Path, tupletrace: Callable[..., Any], start_processor: Callable[..., Any]
+) -> None:
+    cut_off(file, CUTS["damaged"])
+    processor = start_processor(file)
+    refused = tupletrace("rebuild", "--db", file)
+    assert (refused.returncode, "what 2 requests" in refused.stderr) == (2, True)
+    assert processor.sql(COUNT) == WHOLE
+    done = tupletrace("rebuild", "--incomplete", "--db", file)
+    assert done.returncode == 0, done.stderr
+    assert processor.sql(COUNT) == [{"n": SPANS - 40, "ids": 20}]
+    processor.kill()
+
+
 def test_a_rebuild_goes_on_where_one_was_ended(file: Path, rows: Any) -> None:
     class Ended(Exception):
         pass

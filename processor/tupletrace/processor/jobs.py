@@ -24,8 +24,8 @@ NAMES = ("forget", "rebuild", "reprocess", "retain")
 def order(name: str, arguments: Arguments) -> Order:
     """Return a job by its name.
 
-    They are ``forget`` (a ``user``, ``conversation`` or ``trace``), ``rebuild``, ``reprocess`` (``since``),
-    ``retain`` (``content``, ``spans``, ``size``).
+    They are ``forget`` (a ``user``, ``conversation`` or ``trace``), ``rebuild`` (``incomplete``),
+    ``reprocess`` (``since``), ``retain`` (``content``, ``spans``, ``size``).
 
     Raises:
         ValueError: it takes other arguments.
@@ -42,7 +42,7 @@ def order(name: str, arguments: Arguments) -> Order:
         kept = {what: said.pop(what, None) for what in ("content", "spans", "size")}
         made = partial(_retaining, policy=Policy.of(**kept))
     else:
-        made = _rebuilding
+        made = partial(_rebuilding, incomplete=bool(said.pop("incomplete", None)))
     if said:
         raise ValueError(f"{name} has no {', '.join(said)}")
     return made
@@ -58,7 +58,7 @@ def alone(path: Path, name: str, arguments: Arguments, progress: Progress) -> An
     made = order(name, arguments)
     if name == "rebuild":
         # What is there is not looked at: it may be damaged.
-        kept = rebuild(path, progress)
+        kept = rebuild(path, progress, incomplete=bool(arguments.get("incomplete")))
         return {"kept": kept and str(kept)}
     with closing(Store(path)) as store:
         return finished(made(Place(path, store), progress))
@@ -84,8 +84,8 @@ def _forgetting(place: Place, progress: Progress, kind: str, value: str) -> Job[
     return record | {"others": [str(file) for file in others(place.path)]}
 
 
-def _rebuilding(place: Place, progress: Progress) -> Job[Answer]:
-    return {"kept": str((yield from rebuilding(place, progress)))}
+def _rebuilding(place: Place, progress: Progress, *, incomplete: bool) -> Job[Answer]:
+    return {"kept": str((yield from rebuilding(place, progress, incomplete=incomplete)))}
 
 
 def _reprocessing(place: Place, progress: Progress, since: datetime) -> Job[Answer]:

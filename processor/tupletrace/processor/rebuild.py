@@ -2,14 +2,16 @@
 
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import duckdb
+
 from tupletrace.processor import database, failpoint, index, journal
 from tupletrace.processor.compact import saved, succeeding
-from tupletrace.processor.database import StoreError
+from tupletrace.processor.database import StoreError, statement
 from tupletrace.processor.dropping import Place
 from tupletrace.processor.dropping import Progress as Progress
 from tupletrace.processor.index import Job
@@ -19,17 +21,22 @@ from tupletrace.processor.store import Store
 _BATCHES_A_SETTLING: Final = 16
 
 
-def rebuild(path: Path, progress: Progress) -> Path | None:
+def rebuild(path: Path, progress: Progress, *, incomplete: bool = False) -> Path | None:
     """Make the database again from the journal; return where the old one is kept, if there was one.
 
     Whoever owns the database calls this. What an earlier attempt has done that was ended is not done again.
+    ``incomplete``: although the old one holds what the journal does not give again.
 
     Raises:
-        StoreError, JournalError: there is nothing to make it from.
+        StoreError, JournalError: there is nothing to make it from, or not everything; nothing is changed.
     """
     store, making = _begun(path)
     with closing(store):
         follow(journal_folder(path), store, progress)
+        # One that cannot be read, or is of an older version, has nothing to say.
+        with suppress(duckdb.Error), duckdb.connect(str(path), read_only=True) as old:
+            if not incomplete:
+                _expect_complete(path, old, store)
     failpoint.passing("rebuild.made")
     kept = database.set_aside(path, "replaced") if path.exists() else None
     failpoint.passing("rebuild.kept")
@@ -37,15 +44,18 @@ def rebuild(path: Path, progress: Progress) -> Path | None:
     return kept
 
 
-def rebuilding(place: Place, progress: Progress) -> Job[Path]:
+def rebuilding(place: Place, progress: Progress, *, incomplete: bool = False) -> Job[Path]:
     """Make the database again beside the one that is open, in steps, and let it take its place.
 
     Raises:
-        StoreError, JournalError: there is nothing to make it from.
+        StoreError, JournalError: there is nothing to make it from, or not everything; nothing is changed.
     """
     store, _ = _begun(place.path)
     try:
         yield from _following(journal_folder(place.path), store, progress)
+        with place.store.cursor() as old:
+            if not incomplete:
+                _expect_complete(place.path, old, store)
     except BaseException:
         store.close()
         raise
@@ -57,6 +67,21 @@ def rebuilding(place: Place, progress: Progress) -> Job[Path]:
     failpoint.passing("rebuild.kept")
     yield from succeeding(place.path, place.store, store)
     return kept
+
+
+def _expect_complete(path: Path, old: duckdb.DuckDBPyConnection, new: Store) -> None:
+    """Raise ``StoreError`` if the old database holds what the journal, of which the new one is, does not."""
+    folder = journal_folder(path)
+    edges = {"first": journal.first_seq(folder), "last": journal.last_seq(folder)}
+    with new.cursor() as asked:
+        old.register("lost", asked.sql("SELECT journal_seq, requests FROM lost_requests").to_arrow_table())
+    ((requests,),) = old.execute(statement("statements/only_here"), edges).fetchall()
+    old.unregister("lost")
+    if requests:
+        raise StoreError(
+            f"what {requests} requests have brought is in {path} alone, the journal at {folder} has it no "
+            "more: the one was restored without the other, or that is damaged; --incomplete goes on without"
+        )
 
 
 def _begun(path: Path) -> tuple[Store, Path]:

@@ -12,6 +12,8 @@ from tupletrace.processor.cli.options import Commands, UsageError, add_db
 def add(commands: Commands) -> None:
     """Declare the commands."""
     rebuild = commands.add_parser("rebuild", help="make the database again from its journal")
+    said = "although the database holds what its journal cannot give again"
+    rebuild.add_argument("--incomplete", action="store_true", help=said)
     add_place(rebuild)
     rebuild.set_defaults(run=_rebuild)
     reprocess = commands.add_parser(
@@ -31,7 +33,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def _rebuild(asked: argparse.Namespace) -> int:
-    kept = done(asked, "rebuild", {})["kept"]
+    kept = done(asked, "rebuild", {"incomplete": "1"} if asked.incomplete else {})["kept"]
     print(f"{place(asked)} is made again" + (f"; the old one is kept as {kept}" if kept else ""))
     return 0
 
