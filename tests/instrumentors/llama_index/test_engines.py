@@ -114,6 +114,10 @@ def test_a_provider_error_reaches_the_user_and_fails_every_span_above_without_it
 
     expected = "openai.AuthenticationError"
     assert failures() == {"chat gpt-4o-mini": expected, "invoke_workflow RetrieverQueryEngine": expected}
+    refused = {
+        span.name: span.attributes.get("http.response.status_code") for span in spans.get_finished_spans()
+    }
+    assert (refused["chat gpt-4o-mini"], refused["invoke_workflow RetrieverQueryEngine"]) == (401, None)
     assert "canary" not in "".join(span.to_json() for span in spans.get_finished_spans())
 
 

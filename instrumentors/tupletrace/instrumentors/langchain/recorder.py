@@ -65,7 +65,7 @@ class Recorder:
     def close(self, run: Run, error: BaseException | None = None) -> None:
         """Forget a run and end its span, if it has one that is open."""
         self.runs.pop(run.run_id)
-        if error is not None and run.kind == "model" and run.span is not None:
+        if error is not None and run.kind in ("model", "embeddings") and run.span is not None:
             with guard("langchain error"):
                 if isinstance(status := getattr(error, "status_code", None), int):
                     run.span.attributes[names.HTTP_STATUS_CODE] = status

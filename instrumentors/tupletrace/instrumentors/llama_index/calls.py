@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from opentelemetry.context import Context, attach, detach
+from opentelemetry.util.genai.invocation import EmbeddingInvocation, InferenceInvocation
 from opentelemetry.util.genai.types import Error
 from opentelemetry.util.genai.utils import fq_exception_type
 
@@ -60,6 +61,10 @@ class Scope:
         self.leave()
 
 
+_ASKED: Final = (InferenceInvocation, EmbeddingInvocation)
+"""Of a server, which may refuse."""
+
+
 class Call(Generic[InvocationT]):
     """A running invocation; subclasses read the result, and may hand out a stream in its place."""
 
@@ -106,6 +111,10 @@ class Call(Generic[InvocationT]):
 
     def failed(self, error: BaseException | str) -> None:
         """End the span as failed, from wherever that is noticed."""
+        with guard(f"{self.what} refusal"):
+            status = getattr(error, "status_code", None)
+            if isinstance(status, int) and isinstance(self.invocation, _ASKED):
+                self.invocation.attributes[names.HTTP_STATUS_CODE] = status
         with guard(f"{self.what} failure"):
             self.invocation.fail(self._described(error))
 
