@@ -29,7 +29,7 @@ class ResponseEvents:
         if type(kind) is not str:
             return
         if kind in _WITH_RESPONSE:
-            self._response = field(chunk, "response")
+            self._take(field(chunk, "response"))
         elif kind == "error":
             self._error = chunk
         elif kind == "response.output_item.done":
@@ -38,6 +38,13 @@ class ResponseEvents:
                 self._items[_index(chunk, self._items)] = item if self._capture else _TOOL_CALL
         elif self._capture and kind == "response.output_text.delta":
             self._texts.setdefault(_index(chunk, ()), []).append(text(field(chunk, "delta")) or "")
+
+    def _take(self, response: Any) -> None:
+        # Some servers' last event leaves out what the first one said.
+        if self._response is not None and field(response, "model") is None:
+            said = {name: value for name, value in known(response).items() if value is not None}
+            response = {**known(self._response), **said}
+        self._response = response
 
     def answer(self) -> Any:
         """Return the response: the final one, or what had arrived of it."""
