@@ -12,7 +12,7 @@ import pytest
 from adbc_driver_flightsql import dbapi
 from pyarrow import flight
 
-from tupletrace.processor.flight_messages import packed
+from tupletrace.processor.flight_messages import packed, unpacked
 
 BEARER = adbc_driver_flightsql.DatabaseOptions.AUTHORIZATION_HEADER.value
 
@@ -57,7 +57,8 @@ def test_parameters_are_bound(connection: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "sql", ["DESCRIBE traces", "FROM tuple_coverage -- all", "SELECT 1;", "FROM rollbacks()"]
+    "sql",
+    ["DESCRIBE traces", "FROM tuple_coverage -- all", "SELECT 1;", "FROM rollbacks()", "EXPLAIN FROM traces"],
 )
 def test_every_form_of_query_is_answered(connection: Any, sql: str) -> None:
     rows(connection, sql)
@@ -146,6 +147,77 @@ def test_what_jdbc_asks_about_a_database_has_the_columns_that_were_announced(
         assert described.names[:2] == ["trace_id", "span_id"]
 
 
+def infos(client: Any, *asked: int) -> dict[int, Any]:
+    command = flight.FlightDescriptor.for_command(packed("CommandGetSqlInfo", info=asked))
+    table = client.do_get(client.get_flight_info(command).endpoints[0].ticket).read_all()
+    return dict(zip(table["info_name"].to_pylist(), table["value"].to_pylist(), strict=True))
+
+
+def test_no_fact_that_a_driver_may_ask_for_is_missing(processor: Any) -> None:
+    """JDBC's fails on its own request where one is: of the server, of its names, and of its SQL."""
+    with flight.connect(f"grpc+tcp://{processor.said['flight']}") as client:
+        told = infos(client)
+        assert {*range(6), *range(8, 12), *range(500, 577)} <= set(told)
+        assert (told[3], told[504], told[540], told[557]) == (True, '"', 0b11, 0)
+        assert infos(client, 3, 504) == {3: True, 504: '"'}
+
+
+def prepared(client: Any, sql: str) -> tuple[bytes, pa.Schema, pa.Schema]:
+    """The handle, the columns and the parameters of a statement, as JDBC prepares every query."""
+    (made,) = client.do_action(
+        flight.Action("CreatePreparedStatement", packed("ActionCreatePreparedStatementRequest", query=sql))
+    )
+    _, result = unpacked(made.body.to_pybytes())
+    dataset, parameters = (
+        pa.ipc.read_schema(pa.py_buffer(schema))
+        for schema in (result.dataset_schema, result.parameter_schema)
+    )
+    return result.prepared_statement_handle, dataset, parameters
+
+
+@pytest.mark.parametrize(
+    ("sql", "bound", "answer"),
+    [
+        ("SELECT count(*) AS n FROM spans WHERE name = ? AND duration_ns >= ?", ["ask", "0"], [{"n": 2}]),
+        ("SELECT $b::INT - $a::INT AS n", ["1", "3"], [{"n": 2}]),
+        ("SELECT " + " || ".join(["?"] * 11) + " AS t", list("abcdefghijk"), [{"t": "abcdefghijk"}]),
+        ("SELECT count(*) AS n FROM range(?::BIGINT)", ["7"], [{"n": 7}]),
+    ],
+    ids=["places", "names", "more than ten", "of a table function"],
+)
+def test_a_prepared_statement_tells_its_columns_and_takes_its_parameters_as_text(
+    processor: Any, sql: str, bound: list[str], answer: list[dict[str, Any]]
+) -> None:
+    with flight.connect(f"grpc+tcp://{processor.said['flight']}") as client:
+        handle, dataset, parameters = prepared(client, sql)
+        assert (dataset.names, len(parameters)) == (list(answer[0]), len(bound))
+        run = packed("CommandPreparedStatementQuery", prepared_statement_handle=handle)
+        descriptor = flight.FlightDescriptor.for_command(run)
+        writer, _ = client.do_put(descriptor, parameters)
+        writer.write_table(
+            pa.Table.from_pylist([dict(zip(parameters.names, bound, strict=True))], parameters)
+        )
+        writer.close()
+        info = client.get_flight_info(descriptor)
+        assert client.do_get(info.endpoints[0].ticket).read_all().to_pylist() == answer
+        packed_handle = packed("ActionClosePreparedStatementRequest", prepared_statement_handle=handle)
+        list(client.do_action(flight.Action("ClosePreparedStatement", packed_handle)))
+        with pytest.raises(flight.FlightServerError, match="closed"):
+            client.get_flight_info(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"), [("SELECT nonsense FROM spans", "nonsense"), ("DROP TABLE spans", "read-only")]
+)
+def test_what_is_wrong_with_a_query_is_said_when_it_is_prepared(processor: Any, sql: str, said: str) -> None:
+    """JDBC takes a statement without columns for one that writes, and tells of that."""
+    with (
+        flight.connect(f"grpc+tcp://{processor.said['flight']}") as client,
+        pytest.raises(flight.FlightError, match=said),
+    ):
+        prepared(client, sql)
+
+
 def test_a_query_ends_when_its_client_has_gone(processor: Any, until: Any) -> None:
     slow = "SELECT count(*) FROM range(1000000) AS a(i), range(1000000) AS b(j) WHERE i + j = -1"
     long = "SELECT i, md5(CAST(i AS VARCHAR)) AS text FROM range(30000000) AS t(i)"
@@ -181,6 +253,16 @@ def test_a_token_is_asked_for_where_there_are_any(
             pytest.raises(adbc_driver_manager.Error, match="token"),
         ):
             rows(refused, "SELECT 1")
+    # What DBeaver's fields for a user and a password become.
+    with flight.connect(url) as client:
+        bearer = client.authenticate_basic_token("anybody", made["read"])
+        assert client.get_flight_info(
+            flight.FlightDescriptor.for_command(packed("CommandGetCatalogs")),
+            flight.FlightCallOptions(headers=[bearer]),
+        ).endpoints
+        for password in ("tt_wrong", made["ingest"]):
+            with pytest.raises(flight.FlightError, match="token"):
+                client.authenticate_basic_token("anybody", password)
 
 
 def test_a_port_in_use_is_said(processor: Any, tmp_path: Any, tupletrace: Callable[..., Any]) -> None:

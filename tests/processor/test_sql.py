@@ -57,19 +57,32 @@ def test_there_are_enough_attacks_and_questions() -> None:
     assert len(set(QUESTIONS)) >= 50
 
 
-def test_every_attack_is_refused_at_once_and_changes_nothing(processor: Any) -> None:
+def test_every_attack_is_refused_and_changes_nothing(processor: Any) -> None:
     folder: Path = processor.database.parent
     names = {"db": processor.database, "secret": folder / "secret.csv", "evil": folder / "evil"}
     before = state(processor)
     for template in ["", ";", *ATTACKS]:
         attack = Template(template).substitute(names)
-        began = time.monotonic()
         answer = processor.ask(attack)
         assert answer.status in (400, 403), (attack, answer.body)
         assert answer.json["error"], attack
         assert b"hunter2" not in answer.body, attack
-        assert time.monotonic() - began < 3, attack
     assert state(processor) == before
+
+
+def test_no_attack_takes_100_ms_of_cpu(database: Any, tmp_path: Path) -> None:
+    """However busy the machine: counted is what all threads of this process work, the best of three times."""
+
+    def worked(attack: str) -> float:
+        began = time.process_time()
+        with pytest.raises((query.SqlRefused, query.SqlFailed)):
+            query.run(database.store.cursor(), attack)
+        return time.process_time() - began
+
+    names = {"db": tmp_path / "db", "secret": tmp_path / "secret", "evil": tmp_path / "evil"}
+    for template in ATTACKS:
+        attack = Template(template).substitute(names)
+        assert any(worked(attack) < 0.1 for _ in range(3)), attack
 
 
 def test_what_is_refused_says_why(processor: Any) -> None:

@@ -76,23 +76,52 @@ _TYPE_INFO: Final = _schema(
     num_prec_radix=pa.int32(),
     interval_precision=pa.int32(),
 )
-_INFO: Final[dict[int, str | bool | int]] = {
-    0: "tupletrace",
-    1: version("tupletrace"),
-    2: pa.__version__,
-    3: True,  # read-only
-    4: True,  # SQL
-    5: False,  # Substrait
-    8: 0,  # no transactions
-    9: False,  # no cancelling
-    500: False,  # no DDL: catalogs, schemas, tables
-    501: False,
-    502: False,
-    503: 1,  # names: any case
-    504: '"',
-    505: 1,
+_INFO: Final[dict[str, dict[int, Any]]] = {
+    "string_value": {
+        0: "tupletrace",
+        1: version("tupletrace"),
+        2: pa.__version__,
+        504: '"',  # what quotes a name
+        513: "\\",  # what escapes in LIKE
+        514: "",  # no other signs in names
+        529: "schema",
+        530: "macro",
+        531: "catalog",
+    },
+    "bool_value": {
+        3: True,  # read-only
+        4: True,  # SQL
+        **dict.fromkeys((5, 9, 10, 11), False),  # Substrait, cancelling, ingesting
+        **dict.fromkeys((500, 501, 502), False),  # no DDL: catalogs, schemas, tables
+        506: True,  # every table may be selected from
+        **dict.fromkeys((515, 516, 518, 520, 521, 523, 532, 539), True),  # what DuckDB's queries can do
+        **dict.fromkeys((519, 524, 527, 536, 537, 556, 563, 565, 566, 572, 573, 574, 575, 576), False),
+    },
+    "bigint_value": {
+        8: 0,  # no transactions
+        503: 1,  # names: any case
+        505: 1,
+        507: 3,  # NULL is last
+        **{number: 0 for number in range(541, 563) if number != 556},  # no limits, no isolation
+    },
+    "int32_bitmask": {
+        522: 0b11,  # GROUP BY what is not selected, and more
+        525: 0b111,  # SQL: minimum, core, extended
+        526: 0b1,  # SQL-92: entry
+        528: 0b110,  # outer joins: limited, full
+        538: 0b1111,  # subqueries: comparisons, EXISTS, IN, ANY
+        540: 0b11,  # UNION, UNION ALL
+        564: 0b1,  # isolation: none
+        567: 0b10,  # rows come forward only
+        569: 0b10,  # and read-only
+        **dict.fromkeys((533, 534, 535, 568, 570, 571), 0),
+    },
+    "string_list": {
+        number: [] for number in range(508, 513)
+    },  # keywords and functions: clients know SQL's own
+    "int32_to_int32_list_map": {517: []},  # no CONVERT
 }
-"""Answers by the number of ``SqlInfo``; numbers of ours are 64 bits wide."""
+"""Answers by their type and the number of ``SqlInfo``: drivers fail on those that are missing."""
 _INFO_VALUE: Final = pa.dense_union(
     [
         pa.field("string_value", _TEXT),
@@ -195,20 +224,18 @@ def _types() -> pa.Table:
 
 
 def _info(asked: Iterable[int]) -> pa.Table:
-    told = {number: value for number, value in _INFO.items() if number in asked or not list(asked)}
-    kinds = [2 if type(value) is int else 1 if isinstance(value, bool) else 0 for value in told.values()]
-    children: list[list[Any]] = [[], [], []]
-    offsets: list[int] = []
-    for kind, value in zip(kinds, told.values(), strict=True):
-        offsets.append(len(children[kind]))
-        children[kind].append(value)
-    empty = [pa.array([], field.type) for field in _INFO_VALUE]
+    wanted = set(asked)
+    numbers, kinds, offsets, children = list[int](), list[int](), list[int](), list[pa.Array]()
+    for kind, field in enumerate(_INFO_VALUE):
+        told = {key: value for key, value in _INFO[field.name].items() if key in wanted or not wanted}
+        numbers += told
+        kinds += [kind] * len(told)
+        offsets += range(len(told))
+        children.append(pa.array(list(told.values()), field.type))
+    names = [field.name for field in _INFO_VALUE]
     values = pa.UnionArray.from_dense(
-        pa.array(kinds, pa.int8()),
-        pa.array(offsets, pa.int32()),
-        [pa.array(some, field.type) for some, field in zip(children, _INFO_VALUE, strict=False)] + empty[3:],
-        [field.name for field in _INFO_VALUE],
+        pa.array(kinds, pa.int8()), pa.array(offsets, pa.int32()), children, names
     )
     return pa.Table.from_arrays(
-        [pa.array(list(told), pa.uint32()), values], schema=_COLUMNS["CommandGetSqlInfo"]
+        [pa.array(numbers, pa.uint32()), values], schema=_COLUMNS["CommandGetSqlInfo"]
     )

@@ -1,10 +1,11 @@
 """Arrow Flight SQL, read-only: for ADBC, JDBC, DBeaver and Grafana while the processor runs."""
 
+import base64
 import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ _CANCELLED_S: Final = 0.5
 
 
 _MiddlewareFactory: Any = flight.ServerMiddlewareFactory
+_Middleware: Any = flight.ServerMiddleware
+_AuthHandler: Any = flight.ServerAuthHandler
 _ServerBase: Any = flight.FlightServerBase
 
 
@@ -35,22 +38,47 @@ class _Gate(_MiddlewareFactory):
         super().__init__()
         self._access = access
 
-    def start_call(self, info: Any, headers: dict[str, list[str]]) -> None:
+    def start_call(self, info: Any, headers: dict[str, list[str]]) -> Any:
         """Refuse a call; its method is not reached."""
         said = next((values[0] for key, values in headers.items() if key.lower() == "authorization"), None)
+        bearer = _bearer(said) if said else None
         try:
-            self._access.check(said, READ)
+            self._access.check(bearer or said, READ)
         except Unauthenticated as error:
             raise flight.FlightUnauthenticatedError(str(error)) from None
         except Forbidden as error:
             raise flight.FlightUnauthorizedError(str(error)) from None
+        return _LoggedIn(bearer) if bearer else None
+
+
+class _LoggedIn(_Middleware):
+    """Tells a client that sent a user and a password what to send from now on."""
+
+    def __init__(self, bearer: str) -> None:
+        super().__init__()
+        self._bearer = bearer
+
+    def sending_headers(self) -> dict[str, str]:
+        """Return the headers of the answer."""
+        return {"authorization": self._bearer}
+
+
+class _Handshake(_AuthHandler):
+    """Lets clients log in, who go through the gate with that and every other call."""
+
+    def authenticate(self, outgoing: Any, incoming: Any) -> None:
+        """Answer nothing: what is to be known is in the headers."""
+
+    def is_valid(self, token: bytes) -> bytes:
+        """Return nobody's name."""
+        return b""
 
 
 class _Server(_ServerBase):
     def __init__(self, queries: query.Queries, location: str, **options: Any) -> None:
         super().__init__(location, **options)
         self._queries = queries
-        self._statements: OrderedDict[bytes, tuple[str, list[Any]]] = OrderedDict()
+        self._statements: OrderedDict[bytes, tuple[str, query.Parameters]] = OrderedDict()
         self._changing = threading.Lock()
 
     def get_flight_info(self, context: Any, descriptor: Any) -> Any:
@@ -92,13 +120,18 @@ class _Server(_ServerBase):
         rows = reader.read_all().to_pylist()
         with self._changing:
             sql, _ = self._statement(command.prepared_statement_handle)
-            bound = list(rows[0].values()) if rows else []
-            self._statements[command.prepared_statement_handle] = (sql, bound)
+            bound = rows[0] if rows else {}
+            named = set(bound) == set(self._queries.parameters(sql))
+            self._statements[command.prepared_statement_handle] = (
+                sql,
+                bound if named else list(bound.values()),
+            )
 
     def do_action(self, context: Any, action: Any) -> Iterator[Any]:
         """Prepare a statement, or forget one."""
         name, command = _known(action.body.to_pybytes())
         if name == "ActionCreatePreparedStatementRequest":
+            dataset, parameters = self._prepared(command.query)
             handle = uuid.uuid4().bytes
             with self._changing:
                 self._statements[handle] = (command.query, [])
@@ -108,7 +141,8 @@ class _Server(_ServerBase):
                 packed(
                     "ActionCreatePreparedStatementResult",
                     prepared_statement_handle=handle,
-                    dataset_schema=self._prepared(command.query).serialize().to_pybytes(),
+                    dataset_schema=dataset.serialize().to_pybytes(),
+                    parameter_schema=parameters.serialize().to_pybytes(),
                 )
             )
         elif name == "ActionClosePreparedStatementRequest":
@@ -122,30 +156,36 @@ class _Server(_ServerBase):
             ("ClosePreparedStatement", "Forget a query."),
         ]
 
-    def _asked(self, name: str, command: Any) -> tuple[str, list[Any]]:
+    def _asked(self, name: str, command: Any) -> tuple[str, query.Parameters]:
         if name == "CommandStatementQuery":
             return command.query, []
         return self._statement(command.prepared_statement_handle)
 
-    def _statement(self, handle: bytes) -> tuple[str, list[Any]]:
+    def _statement(self, handle: bytes) -> tuple[str, query.Parameters]:
         try:
             return self._statements[handle]
         except KeyError:
             raise flight.FlightServerError("this prepared statement is closed") from None
 
-    def _schema(self, sql: str, bound: list[Any]) -> pa.Schema:
+    def _schema(self, sql: str, bound: query.Parameters) -> pa.Schema:
         try:
             return self._queries.run(f"SELECT * FROM ({sql.rstrip().rstrip(';')}) LIMIT 0", bound).schema
         except (query.SqlRefused, query.SqlFailed):
             # A query that cannot stand in another, or one that is wrong and says why.
             return self._run(sql, bound).schema
 
-    def _prepared(self, sql: str) -> pa.Schema:
+    def _prepared(self, sql: str) -> tuple[pa.Schema, pa.Schema]:
+        """Return the columns of the answer, and the parameters: text, which DuckDB reads as their type."""
+        with _said():
+            names = self._queries.parameters(sql)
+        parameters = pa.schema([(name, pa.string()) for name in names])
+        if not names:
+            return self._schema(sql, []), parameters
         try:
-            return self._schema(sql, [])
+            return self._schema(sql, dict.fromkeys(names)), parameters
         except flight.FlightError:
-            # Only its parameters, which come later, can tell; or it is wrong, and running it says so.
-            return pa.schema([])
+            # Only the values of its parameters can tell.
+            return pa.schema([]), parameters
 
     def _run(self, sql: str, parameters: query.Parameters = None) -> pa.Table:
         with _said():
@@ -163,7 +203,7 @@ class FlightServer:
         Raises:
             PortInUse: somebody else listens there, or the address is not this machine's.
         """
-        options: dict[str, Any] = {"middleware": {"gate": _Gate(access)}}
+        options: dict[str, Any] = {"middleware": {"gate": _Gate(access)}, "auth_handler": _Handshake()}
         scheme = "grpc+tcp"
         if tls:
             scheme = "grpc+tls"
@@ -183,6 +223,16 @@ class FlightServer:
         """Let calls under way finish and take no more."""
         self._server.shutdown()
         self._thread.join()
+
+
+def _bearer(said: str) -> str | None:
+    """Return the token that a login gave for a password, whoever the user."""
+    kind, _, encoded = said.partition(" ")
+    if kind.lower() != "basic":
+        return None
+    with suppress(ValueError):
+        return f"Bearer {base64.b64decode(encoded).decode().partition(':')[2]}"
+    return None
 
 
 def _rows(answer: query.Answer) -> Iterator[pa.RecordBatch]:

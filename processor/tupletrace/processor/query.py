@@ -61,6 +61,13 @@ _REPLACES: Final = {"replace", "regexp_replace"}
 _HUGE: Final = re.compile(r"\d{6}")
 _LONG: Final = re.compile(r".{100}", re.DOTALL)
 _HUGE_WIDTH: Final = re.compile(r"\d{4}|\*|\{[^}]*\{")
+_IS_TABLE: Final = "SELECT 1 FROM duckdb_columns() WHERE lower(table_name) = lower(trim(?, '\"'))"
+_COMMENT: Final = r"(?:\s|--[^\n]*\n|/\*.*?\*/)"
+_EXPLAIN: Final = re.compile(
+    rf"{_COMMENT}*EXPLAIN(?:{_COMMENT}+ANALYZE)?(?={_COMMENT}|\()"
+    r"(?:\s*\(\s*(?:ANALYZE|FORMAT\s+\w+)(?:\s*,\s*(?:ANALYZE|FORMAT\s+\w+))*\s*\))?",
+    re.IGNORECASE | re.DOTALL,
+)
 _ROWS_A_BATCH: Final = 10_000
 _FILE_LIKE: Final = ("/", "\\", ".", "*", "?")
 
@@ -107,6 +114,13 @@ class Answer:
                 [field.with_name(name) for field, name in zip(self._reader.schema, names, strict=True)]
             )
         return self
+
+    def parameters(self, sql: str) -> list[str]:
+        """Check the query and return the names of its parameters, in order: 1, 2 … or their own."""
+        with self._failing():
+            check(self._cursor, sql)
+            (one,) = self._cursor.extract_statements(sql)
+            return sorted(one.named_parameters, key=lambda name: (len(name) if name.isdigit() else 0, name))
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows; raise ``SqlFailed`` where no more can be had."""
@@ -204,6 +218,15 @@ class Queries:
             answer.ask(sql, parameters)
             return whole(answer.schema, answer)
 
+    def parameters(self, sql: str) -> list[str]:
+        """Check a query and return the names of its parameters, in order: 1, 2 … or their own.
+
+        Raises:
+            SqlRefused, SqlFailed: as ``Answer.ask`` does.
+        """
+        with self.open() as answer:
+            return answer.parameters(sql)
+
     def stop(self) -> None:
         """Interrupt what runs, refuse what comes."""
         with self._changed:
@@ -265,14 +288,21 @@ def check(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise SqlFailed(str(error).strip()) from None
     if len(statements) != 1:
         raise SqlRefused(f"send one statement, not {len(statements)}")
-    ((tree,),) = cursor.execute("SELECT json_serialize_sql(CAST(? AS VARCHAR))", [sql]).fetchall()
+    # What is explained is checked as if it were asked: with ANALYZE it is run.
+    explained = _EXPLAIN.match(sql)
+    asked = sql[explained.end() :] if explained else sql
+    ((tree,),) = cursor.execute("SELECT json_serialize_sql(CAST(? AS VARCHAR))", [asked]).fetchall()
     parsed = json.loads(tree)
     if parsed["error"]:
         raise SqlRefused(
-            "only SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW and SUMMARIZE are answered: read-only SQL"
+            "only SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN of these and PIVOT with the "
+            "values that become columns, ON ... IN (...), are answered: read-only SQL"
         )
     for node in _nodes(parsed["statements"]):
         _check_node(node)
+        # SHOW tells of a setting where there is no such table.
+        if node.get("show_type") == "SHOW" and not cursor.execute(_IS_TABLE, [node["table_name"]]).fetchall():
+            raise SqlRefused("settings cannot be read here, and there is no table of this name")
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
