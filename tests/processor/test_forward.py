@@ -9,20 +9,24 @@ from typing import Any
 import grpc
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
 
 class Collector(grpc.GenericRpcHandler):
     """An OTLP endpoint that keeps what it gets, and answers as it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1:0") -> None:
+        self.partial = ""
         self.spans: list[Any] = []
         self.others: list[str] = []
         self.code: grpc.StatusCode | None = None
         self.refusals = 0
         self._server = grpc.server(ThreadPoolExecutor(2), handlers=[self])
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self.address = f"127.0.0.1:{self._server.add_insecure_port(address)}"
         self._server.start()
 
     def service(self, handler_call_details: Any) -> Any:
@@ -34,10 +38,17 @@ class Collector(grpc.GenericRpcHandler):
                 context.abort(self.code, "as told")
             if "TraceService" in method:
                 request = ExportTraceServiceRequest.FromString(body)
-                self.spans += [s for r in request.resource_spans for sc in r.scope_spans for s in sc.spans]
+                spans = [s for r in request.resource_spans for sc in r.scope_spans for s in sc.spans]
+                if any(span.name == "poison" for span in spans):
+                    context.abort(grpc.StatusCode.INTERNAL, "it cannot be read")
+                self.spans += spans
             else:
                 self.others.append(method)
-            return b""
+            answer = ExportTraceServiceResponse()
+            if self.partial:
+                answer.partial_success.rejected_spans = 1
+                answer.partial_success.error_message = self.partial
+            return answer.SerializeToString()
 
         return grpc.unary_unary_rpc_method_handler(take)
 
@@ -45,7 +56,7 @@ class Collector(grpc.GenericRpcHandler):
         return sorted(span.name for span in self.spans)
 
     def stop(self) -> None:
-        self._server.stop(0)
+        self._server.stop(0).wait()
 
 
 @pytest.fixture
@@ -95,6 +106,46 @@ def test_spans_go_on_with_what_was_found_out_and_resume_after_outages_and_kills(
     assert '{result="refused",signal="traces"} 1.0' in again.request("/metrics").body.decode()
     assert "as told" in again.stop()
     assert list(json.loads(database.with_name("x.duckdb.forwarded").read_text())) == [collector.address]
+
+
+def test_what_the_other_side_cannot_take_holds_up_nothing_else(
+    start_processor: Callable[..., Any], collector: Collector, otlp: Any, until: Any, tmp_path: Path
+) -> None:
+    """It has the limit of 4 MiB that every gRPC server has which has not been told otherwise."""
+    running = start_processor(tmp_path / "x.duckdb", TUPLETRACE_FORWARD=collector.address)
+
+    def forwarded(result: str) -> float:
+        return running.metric("tupletrace_forwarded_requests_total", result=result, signal="traces")
+
+    def send(trace: int, *names: str, size: int = 1) -> None:
+        spans = [
+            otlp.span(trace, number, name=name, attributes={"text": "x" * size})
+            for number, name in enumerate(names, 1)
+        ]
+        assert running.post_traces(otlp.request(*spans, resource={"service.name": "large"})).status == 200
+
+    many = [f"one of {number:02d}" for number in range(30)]
+    send(1, *many, size=300_000)
+    send(2, "too large", size=5_000_000)
+    send(3, "poison")
+    send(4, "after them")
+    until(lambda: "after them" in collector.names(), 60)
+    assert collector.names() == ["after them", *many]
+    assert (forwarded("accepted"), forwarded("refused")) == (2, 2)
+    collector.partial = "one is bad"
+    send(5, "in part")
+    until(lambda: forwarded("partial") == 1)
+    collector.partial, collector.code = "", grpc.StatusCode.RESOURCE_EXHAUSTED
+    before = collector.refusals
+    send(6, "no room for now")
+    until(lambda: collector.refusals > before + 1)
+    collector.stop()
+    again = Collector(collector.address)
+    until(lambda: again.names() == ["no room for now"], 60)
+    again.stop()
+    assert forwarded("refused") == 2
+    log = running.stop()
+    assert ("one is bad" in log, "it cannot be read" in log, "Traceback" in log) == (True, True, False)
 
 
 def test_an_address_that_is_none_is_named(tupletrace: Callable[..., Any], tmp_path: Path) -> None:

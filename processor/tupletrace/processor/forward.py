@@ -10,28 +10,72 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import grpc
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tupletrace.processor import journal, metrics, wire
 from tupletrace.processor.database import statement
-from tupletrace.processor.journal import JournalError, journal_folder
+from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.journal_file import Request
 from tupletrace.semconv import names
 
 _logger: Final = logging.getLogger(__name__)
-_METHODS: Final = {
-    wire.TRACES: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    wire.METRICS: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-    wire.LOGS: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+
+
+class _Signal(NamedTuple):
+    """How a signal is exported, and where its records are in a request."""
+
+    method: str
+    request: Any
+    response: Any
+    levels: tuple[str, str, str]
+
+
+_SIGNALS: Final = {
+    wire.TRACES: _Signal(
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        ExportTraceServiceRequest,
+        ExportTraceServiceResponse,
+        ("resource_spans", "scope_spans", "spans"),
+    ),
+    wire.METRICS: _Signal(
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        ExportMetricsServiceRequest,
+        ExportMetricsServiceResponse,
+        ("resource_metrics", "scope_metrics", "metrics"),
+    ),
+    wire.LOGS: _Signal(
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        ExportLogsServiceRequest,
+        ExportLogsServiceResponse,
+        ("resource_logs", "scope_logs", "log_records"),
+    ),
 }
 _REFUSED: Final = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED)
 """Sending it again would change nothing."""
+_PERHAPS_REFUSED: Final = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+"""What some servers say of what they cannot read, too: no other request waits for it for ever."""
+_TRIES: Final = 4
+_MESSAGE_BYTES: Final = 4 * 2**20 - 2**16
+"""What every server takes that has not been told otherwise, among them the Collector."""
+_FRAME_BYTES: Final = 8
+"""At most, of a record's number of a field and length."""
 _BATCH_BYTES: Final = 4 * 2**20
 _TIMEOUT_S: Final = 20.0
 _SETTLED_S: Final = 4.0
@@ -55,9 +99,13 @@ class Forwarder:
         secure = target.startswith("https://")
         address = target.removeprefix("https://").removeprefix("http://")
         credentials = grpc.ssl_channel_credentials() if secure else None
+        options = [("grpc.max_reconnect_backoff_ms", int(_LONGEST_WAIT_S * 1000))]
         self._channel = (
-            grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
+            grpc.secure_channel(address, credentials, options)
+            if credentials
+            else grpc.insecure_channel(address, options)
         )
+        self._failing, self._tries = 0, 0
         self._thread = threading.Thread(target=self._run, name="tupletrace-forward", daemon=True)
         self._thread.start()
 
@@ -77,7 +125,7 @@ class Forwarder:
                     if len(due) < len(requests) or self._stopping.is_set():
                         break
                 wait = _POLL_S
-            except (grpc.RpcError, ValueError, duckdb.Error, JournalError) as error:
+            except Exception as error:  # noqa: BLE001 - nothing is lost, it is tried again
                 if wait == _POLL_S and not self._stopping.is_set():
                     said = error.details() if isinstance(error, grpc.Call) else error
                     _logger.warning("%s takes nothing now (%s); it is sent later", self._target, said)
@@ -94,7 +142,7 @@ class Forwarder:
             return
         found = self._found(requests[0].seq, requests[-1].seq)
         for request in requests:
-            if request.damage is None and request.signal in _METHODS:
+            if request.damage is None and request.signal in _SIGNALS:
                 body = enriched(request.body, found) if request.signal == wire.TRACES else request.body
                 self._export(request, body)
             # One by one: what was acknowledged is not sent again because of what comes after it.
@@ -102,16 +150,33 @@ class Forwarder:
         self._write()
 
     def _export(self, request: Request, body: bytes) -> None:
-        try:
-            self._channel.unary_unary(_METHODS[request.signal])(body, timeout=_TIMEOUT_S)
-        except grpc.RpcError as error:
-            if not isinstance(error, grpc.Call) or error.code() not in _REFUSED:
-                self._write()
-                raise
-            metrics.FORWARDED.labels(request.signal, "refused").inc()
-            _logger.warning("%s refuses request %d: %s", self._target, request.seq, error.details())
-        else:
-            metrics.FORWARDED.labels(request.signal, "accepted").inc()
+        kind = _SIGNALS[request.signal]
+        result = "accepted"
+        for part in _parts(kind, body):
+            try:
+                answer = self._channel.unary_unary(kind.method)(part, timeout=_TIMEOUT_S)
+            except grpc.RpcError as error:
+                if not isinstance(error, grpc.Call) or not self._is_refused(request, error, len(part)):
+                    self._write()
+                    raise
+                result, said = "refused", error.details()
+            else:
+                if not (said := _left_out(kind, answer)):
+                    continue
+                result = "partial" if result == "accepted" else result
+            _logger.warning("%s refuses request %d, or some of it: %s", self._target, request.seq, said)
+        metrics.FORWARDED.labels(request.signal, result).inc()
+
+    def _is_refused(self, request: Request, error: grpc.Call, size: int) -> bool:
+        """Say whether sending a request again is of no use."""
+        self._tries = self._tries + 1 if self._failing == request.seq else 1
+        self._failing = request.seq
+        code = error.code()
+        return (
+            code in _REFUSED
+            or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and size > _MESSAGE_BYTES)
+            or (code in _PERHAPS_REFUSED and self._tries >= _TRIES)
+        )
 
     def _found(self, first: int, last: int) -> Enrichment:
         with self._cursor() as cursor:
@@ -128,6 +193,51 @@ class Forwarder:
         new.write_text(json.dumps(self._read() | {self._target: self._position}))
         new.chmod(0o600)
         new.replace(self._file)
+
+
+def _parts(kind: _Signal, body: bytes) -> Iterator[bytes]:
+    """Yield a request in parts that every server takes; a record that is larger is one alone."""
+    if len(body) <= _MESSAGE_BYTES:
+        yield body
+        return
+    try:
+        whole = kind.request.FromString(body)
+    except DecodeError:
+        yield body
+        return
+    resources, scopes, records = kind.levels
+    part, size = kind.request(), 0
+    for resource in getattr(whole, resources):
+        in_resource = None
+        for scope in getattr(resource, scopes):
+            in_scope = None
+            for record in getattr(scope, records):
+                if size and size + record.ByteSize() > _MESSAGE_BYTES:
+                    yield part.SerializeToString()
+                    part, size, in_resource, in_scope = kind.request(), 0, None, None
+                if in_resource is None:
+                    in_resource = getattr(part, resources).add(
+                        resource=resource.resource, schema_url=resource.schema_url
+                    )
+                    size += resource.resource.ByteSize()
+                if in_scope is None:
+                    in_scope = getattr(in_resource, scopes).add(
+                        scope=scope.scope, schema_url=scope.schema_url
+                    )
+                    size += scope.scope.ByteSize()
+                getattr(in_scope, records).append(record)
+                size += record.ByteSize() + _FRAME_BYTES
+    yield part.SerializeToString()
+
+
+def _left_out(kind: _Signal, answer: bytes) -> str:
+    """Return what a server says of the records that it has not taken, nothing if it has taken all."""
+    try:
+        partial = kind.response.FromString(answer).partial_success
+    except DecodeError:
+        # It has taken them, whatever it says.
+        return ""
+    return partial.error_message or str(partial) if partial.ListFields() else ""
 
 
 def enriched(body: bytes, found: Enrichment) -> bytes:
