@@ -19,6 +19,7 @@ _KEYS: Final[Mapping[str, str]] = {
     for attribute in (names.ROUTE, names.USER_ID, names.CONVERSATION_ID, names.TAGS)
 }
 """Context keys by the span attribute that they become."""
+_DECLARED: Final = frozenset(_KEYS.values())
 _CARRIED: Final[Mapping[str, tuple[str, ...]]] = {
     names.ROUTE: (names.ROUTE,),
     names.USER_ID: (names.USER_ID,),
@@ -110,7 +111,9 @@ def declared_prompt(context: Context | None = None) -> Prompt | None:
 def declared_attributes(context: Context | None = None) -> dict[str, Any]:
     """Return route, user, conversation and tags as span attributes: declared here, else in baggage."""
     current = get_current() if context is None else context
-    declared = {name: value for name, key in _KEYS.items() if (value := current.get(key))}
+    declared: dict[str, Any] = {}
+    if not _DECLARED.isdisjoint(current):
+        declared = {name: value for name, key in _KEYS.items() if (value := current.get(key))}
     carried = get_all(current)
     if carried:
         for name, entries in _CARRIED.items():

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from opentelemetry.context import attach, get_current, get_value, set_value
+from opentelemetry.context import set_value
 
+from tupletrace.instrumentors.current import attach_context, current_context
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import caller_name
 from tupletrace.instrumentors.langchain.recorder import Recorder
@@ -101,7 +102,7 @@ class Calls:
     def tell(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """Note that a tool tells of its error what it returns for it."""
         with guard("langchain tool error"):
-            run = get_value(RUN)
+            run = current_context().get(RUN)
             if isinstance(run, Run) and run.kind == "tool":
                 run.told = True
         return wrapped(*args, **kwargs)
@@ -185,8 +186,8 @@ class Calls:
         if run.conversation is None and (configurable := config.get("configurable")):
             # LangChain tells handlers of a plain chain nothing of `configurable`.
             run.conversation = _thread(configurable)
-        if get_current().get(RUN) is not run.owner:
-            attach(run.context)
+        if current_context().get(RUN) is not (run if run.span is not None else run.above):
+            attach_context(run.context)
 
     @guard("langchain model call")
     def _model_run(self, args: Args, kwargs: Kwargs) -> Run | None:
@@ -213,7 +214,7 @@ class Calls:
 @guard("langchain caller")
 def _remembering(kind: Kind) -> Scope | None:
     """Return a scope in which what loses its stack is still named after the user's function."""
-    if get_value(RUN) is not None or get_value(CALLER) is not None:
+    if current_context().get(RUN) is not None or current_context().get(CALLER) is not None:
         return None
     name = caller_name("")
     return Scope(kind, context=set_value(CALLER, name)) if name else None

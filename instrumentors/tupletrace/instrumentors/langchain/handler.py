@@ -5,9 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks.base import BaseCallbackHandler
-from opentelemetry.context import get_value
 from opentelemetry.util.genai.invocation import InferenceInvocation
 
+from tupletrace.instrumentors.current import current_context
 from tupletrace.instrumentors.firewall import RAISE_ERRORS, guard
 from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.runs import RUN, Run
@@ -123,7 +123,7 @@ class Handler(BaseCallbackHandler):
         self, serialized: dict[str, Any] | None, query: str, *, run_id: UUID, **kwargs: Any
     ) -> None:
         """Learn the run id of the retrieval that the wrapped call has begun."""
-        run = get_value(RUN)
+        run = current_context().get(RUN)
         if isinstance(run, Run) and run.kind == "retriever":
             self._recorder.runs.add(run_id, run)
 

@@ -1,14 +1,15 @@
 """The open runs of LangChain: whose child each is, where spans below it belong, what they inherit."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
-from opentelemetry.context import Context, create_key, get_current, get_value
+from opentelemetry.context import Context, create_key
 from opentelemetry.util.genai.types import Error
 from opentelemetry.util.types import AttributeValue
 
+from tupletrace.instrumentors.current import current_context
 from tupletrace.instrumentors.feeding import Source, Sources
 from tupletrace.instrumentors.identity import Prompt, caller_name
 from tupletrace.semconv import names
@@ -42,17 +43,10 @@ class Span(Protocol):
         """End it with an error."""
 
 
-@dataclass(slots=True, eq=False)
 class Run:
     """One run as LangChain's callbacks tell it; most have no span of their own."""
 
-    kind: Kind
-    name: str
-    parent: "Run | None"
-    context: Context
-    label: str
-    """What prompts and workflows without a name of their own are called here."""
-    metadata: Mapping[str, Any]
+    # What most runs say nothing of is None by their class.
     above: "Run | None" = None
     """The nearest ancestor with a span."""
     span: Span | None = None
@@ -61,7 +55,7 @@ class Run:
     conversation: str | None = None
     place: int | None = None
     """Of a node its ``langgraph_step``: what has a lower one was there before it."""
-    places: dict[int, int] = field(default_factory=dict[int, int])
+    places: Mapping[int, int] = MappingProxyType({})
     """Of a graph the steps in which something acted, from 0: a resumed thread does not begin at 1."""
     turn: int | None = None
     """The place of the latest act of an agent that counts them itself."""
@@ -80,8 +74,23 @@ class Run:
     parallel: bool = False
     """Whether what runs in it runs side by side."""
     run_id: UUID | None = None
-    fed: dict[str, tuple[int, Source]] = field(default_factory=dict[str, tuple[int, Source]])
+    fed: Mapping[str, tuple[int, Source]] = MappingProxyType({})
     """Sources that what has ended here leaves to what follows, and the place of the node that found each."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        name: str,
+        parent: "Run | None",
+        context: Context,
+        label: str,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        self.kind: Kind = kind
+        self.name, self.parent, self.context = name, parent, context
+        self.label = label
+        """What prompts and workflows without a name of their own are called here."""
+        self.metadata = metadata
 
     @property
     def owner(self) -> "Run | None":
@@ -91,7 +100,7 @@ class Run:
     def carry(self, span: Span) -> None:
         """Make ``span`` this run's own, under which all below it belong."""
         self.span = span
-        self.context = Context({**span.context, RUN: self})
+        self.context = Context(span.context, **{RUN: self})
 
     def announced(self, name: str, given: str) -> str | None:
         """Return the call id of a tool that begins, once; of those side by side the input tells which."""
@@ -109,7 +118,8 @@ class Run:
     def take_place(self) -> None:
         """Take this node's place among the steps of its graph; nodes side by side share theirs."""
         if self.parent is not None and self.place is not None:
-            self.step = self.parent.places.setdefault(self.place, len(self.parent.places))
+            places: dict[int, int] = vars(self.parent).setdefault("places", {})
+            self.step = places.setdefault(self.place, len(places))
 
     def act(self) -> None:
         """Take a place for the hook of an agent's middleware that this run is in: it does act."""
@@ -136,8 +146,10 @@ class Run:
     def pass_on(self, parent: "Run") -> None:
         """Leave what was found in this run to what follows it in its parent."""
         place = (self.place or 0) if self.kind == "node" else -1
+        # At once, as its children may end side by side.
+        fed: dict[str, tuple[int, Source]] = vars(parent).setdefault("fed", {})
         for version, (_, found) in self.fed.items():
-            parent.fed.setdefault(version, (place, found))
+            fed.setdefault(version, (place, found))
 
     def ancestors(self) -> "Iterator[Run]":
         """Return the runs that this one is in."""
@@ -178,7 +190,7 @@ class Runs:
 
         Or the retriever in it that is at work: LangChain enters none.
         """
-        found, current = self.get(run_id), get_current().get(RUN)
+        found, current = self.get(run_id), current_context().get(RUN)
         if current is found or not isinstance(current, Run):
             return found
         below = found is None or (current.kind == "retriever" and found in current.ancestors())
@@ -186,7 +198,7 @@ class Runs:
 
     def innermost(self, run_id: UUID | None) -> Run | None:
         """Return the run with that id, or the current one below it: LangChain enters no retriever."""
-        found, current = self.get(run_id), get_value(RUN)
+        found, current = self.get(run_id), current_context().get(RUN)
         if not isinstance(current, Run):
             return found
         return current if found is None or found in current.ancestors() else found
@@ -229,7 +241,7 @@ def new_run(kind: Kind, name: str, parent: Run | None, label: str, metadata: Map
 
 def context_below(parent: Run | None) -> Context:
     """Return the context of a new child: the current one, the user's own spans included, if it is inside."""
-    current = get_current()
+    current = current_context()
     if parent is None or current.get(RUN) is parent.owner:
         return current
     return parent.context
@@ -244,5 +256,5 @@ def label_below(parent: Run | None) -> str:
 
 def calling(otherwise: str | None = None) -> str:
     """Name the user's function that is calling, if there is one on the stack or behind the task."""
-    told = get_value(CALLER)
+    told = current_context().get(CALLER)
     return caller_name(told if isinstance(told, str) else otherwise)

@@ -3,30 +3,16 @@
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
-from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 from weakref import ref
 
-from opentelemetry.context import (
-    _RUNTIME_CONTEXT,  # pyright: ignore[reportPrivateUsage]
-    Context,
-    attach,
-    create_key,
-    get_value,
-    set_value,
-)
+from opentelemetry.context import Context, create_key, set_value
 
+from tupletrace.instrumentors.current import attach_context, current_context, detach_context
 from tupletrace.instrumentors.langchain.runs import RUN, Kind, Run
 
 _SCOPE: Final = create_key("tupletrace.langchain.scope")
-# For every chunk of every stream: what is around these does no more than call them.
-_variable: Final = getattr(_RUNTIME_CONTEXT, "_current_context", None)
-_attach, _detach, _get_current = (
-    (_variable.set, _variable.reset, _variable.get)
-    if isinstance(_variable, ContextVar)
-    else (_RUNTIME_CONTEXT.attach, _RUNTIME_CONTEXT.detach, _RUNTIME_CONTEXT.get_current)
-)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -51,19 +37,19 @@ class Scope:
     def enter(self, run: Run) -> None:
         """Place the rest of this step, and the next ones, below ``run``; called from its start callback."""
         self.run = run
-        attach(run.context)
+        attach_context(run.context)
 
     def step(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``function`` in this scope's context."""
         before = self._context
-        token = _attach(set_value(_SCOPE, ref(self)) if before is None else before)
+        token = attach_context(set_value(_SCOPE, ref(self)) if before is None else before)
         try:
             return function(*args, **kwargs)
         finally:
-            current = _get_current()
+            current = current_context()
             run = self.run
             self._context = current if self._entered or run is None else self._entering(run, current)
-            _detach(token)
+            detach_context(token)
 
     def _entering(self, run: Run, current: Context) -> Context:
         self._entered = True
@@ -73,7 +59,7 @@ class Scope:
 
 def waiting(*kinds: Kind) -> Scope | None:
     """Return the innermost call in progress if it is one of these kinds whose run has not begun."""
-    held = get_value(_SCOPE)
+    held = current_context().get(_SCOPE)
     scope = held() if isinstance(held, ref) else None
     return scope if isinstance(scope, Scope) and scope.kind in kinds and scope.run is None else None
 

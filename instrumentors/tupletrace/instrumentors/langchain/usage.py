@@ -1,6 +1,6 @@
 """Tokens as LangChain's ``usage_metadata`` reports them, whatever tier they are priced at."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry.util.genai.invocation import InferenceInvocation
@@ -11,23 +11,24 @@ _TIERS: Final = ("", "flex_", "priority_")
 """OpenAI's priority and flex tiers prefix the word: ``priority_cache_read``."""
 
 
-def _in_every_tier(word: str) -> tuple[str, ...]:
-    return tuple(tier + word for tier in _TIERS)
+def _in_every_tier(words: Mapping[str, str]) -> dict[str, str]:
+    return {tier + word: attribute for tier in _TIERS for word, attribute in words.items()}
 
 
-_INPUT_DETAILS: Final = (
-    (_in_every_tier("cache_read"), names.CACHE_READ_INPUT_TOKENS),
-    (_in_every_tier("audio"), names.AUDIO_INPUT_TOKENS),
+_INPUT_DETAILS: Final = {
+    **_in_every_tier(
+        {
+            "cache_read": names.CACHE_READ_INPUT_TOKENS,
+            "audio": names.AUDIO_INPUT_TOKENS,
+            "cache_creation": names.CACHE_WRITE_INPUT_TOKENS,
+        }
+    ),
+    "ephemeral_5m_input_tokens": names.CACHE_WRITE_5M_INPUT_TOKENS,
+    "ephemeral_1h_input_tokens": names.CACHE_WRITE_1H_INPUT_TOKENS,
+}
+_OUTPUT_DETAILS: Final = _in_every_tier(
+    {"reasoning": names.REASONING_OUTPUT_TOKENS, "audio": names.AUDIO_OUTPUT_TOKENS}
 )
-_OUTPUT_DETAILS: Final = (
-    (_in_every_tier("reasoning"), names.REASONING_OUTPUT_TOKENS),
-    (_in_every_tier("audio"), names.AUDIO_OUTPUT_TOKENS),
-)
-_LIFETIMES: Final = (
-    (("ephemeral_5m_input_tokens",), names.CACHE_WRITE_5M_INPUT_TOKENS),
-    (("ephemeral_1h_input_tokens",), names.CACHE_WRITE_1H_INPUT_TOKENS),
-)
-_CACHE_CREATION: Final = _in_every_tier("cache_creation")
 _FROM_CACHE: Final[Mapping[str, Any]] = {"input_tokens": 0, "output_tokens": 0}
 
 
@@ -40,13 +41,14 @@ def write_usage(invocation: InferenceInvocation, usage: Mapping[str, Any]) -> No
     invocation.output_tokens = usage.get("output_tokens")
     # util-genai drops zeros, so these go where it does not look.
     if read := usage.get("input_token_details"):
-        _write_details(invocation, read, _INPUT_DETAILS)
-        written = _cache_write(read)
-        if written is not None:
-            invocation.attributes[names.CACHE_WRITE_INPUT_TOKENS] = written
-            _write_details(invocation, read, _LIFETIMES)
+        counts = _sums(read, _INPUT_DETAILS)
+        # Split by time to live langchain-anthropic sets the total to 0 and counts in `ephemeral_*` alone.
+        if split := [count or 0 for key, count in read.items() if key.startswith("ephemeral_")]:
+            written = max(counts.get(names.CACHE_WRITE_INPUT_TOKENS, 0), sum(split))
+            counts[names.CACHE_WRITE_INPUT_TOKENS] = written
+        invocation.attributes.update(counts)
     if answered := usage.get("output_token_details"):
-        _write_details(invocation, answered, _OUTPUT_DETAILS)
+        invocation.attributes.update(_sums(answered, _OUTPUT_DETAILS))
 
 
 def write_token_usage(invocation: InferenceInvocation, usage: Mapping[str, Any]) -> None:
@@ -55,28 +57,9 @@ def write_token_usage(invocation: InferenceInvocation, usage: Mapping[str, Any])
     invocation.output_tokens = usage.get("completion_tokens", usage.get("output_tokens"))
 
 
-def _write_details(
-    invocation: InferenceInvocation,
-    details: Mapping[str, Any],
-    attributes: Iterable[tuple[tuple[str, ...], str]],
-) -> None:
-    for keys, attribute in attributes:
-        count = _sum(details, keys)
-        if count is not None:
-            invocation.attributes[attribute] = count
-
-
-def _sum(details: Mapping[str, Any], keys: Iterable[str]) -> int | None:
-    total: int | None = None
-    for key in keys:
-        count = details.get(key)
-        if isinstance(count, int):
-            total = count + (total or 0)
-    return total
-
-
-def _cache_write(details: Mapping[str, Any]) -> int | None:
-    # With a split by time to live langchain-anthropic sets the total to 0 and counts in `ephemeral_*` alone.
-    total = _sum(details, _CACHE_CREATION)
-    split = [count or 0 for key, count in details.items() if key.startswith("ephemeral_")]
-    return max(total or 0, sum(split)) if split else total
+def _sums(details: Mapping[str, Any], attributes: Mapping[str, str]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for key, count in details.items():
+        if isinstance(count, int) and (attribute := attributes.get(key)) is not None:
+            sums[attribute] = sums.get(attribute, 0) + count
+    return sums
