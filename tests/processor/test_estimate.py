@@ -3,12 +3,20 @@
 import importlib.util
 import json
 from collections.abc import Callable
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiktoken
+
+from tupletrace.processor import index
+from tupletrace.processor.dropping import Place
+from tupletrace.processor.journal import Journal, journal_folder
+from tupletrace.processor.rebuild import rebuild
+from tupletrace.processor.retention import Policy, retaining
+from tupletrace.processor.store import Store
 
 WORDS = "Where is my order? It should have come on Monday."
 ANSWER = "It was sent on Tuesday, and comes tomorrow."
@@ -17,14 +25,18 @@ O200K = Decimal("0.0000025"), Decimal("0.00001")
 
 
 @pytest.fixture
-def database(monkeypatch: pytest.MonkeyPatch, open_database: Callable[..., Any]) -> Any:
-    """A store that estimates, with the encodings that LlamaIndex brings along."""
+def estimating(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores estimate, with the encodings that LlamaIndex brings along."""
     found = importlib.util.find_spec("llama_index.core")
     assert found
     assert found.origin
     cache = Path(found.origin).parent / "_static" / "tiktoken_cache"
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(cache))
     monkeypatch.setenv("TUPLETRACE_ESTIMATE_TOKENS", "1")
+
+
+@pytest.fixture
+def database(estimating: None, open_database: Callable[..., Any]) -> Any:
     return open_database()
 
 
@@ -154,3 +166,48 @@ def test_nothing_is_estimated_unasked_and_what_cannot_be_done_is_said(
         database.store.settle(0)
         assert database.row("FROM llm_calls")["usage_status"] == "absent"
     assert "TIKTOKEN_CACHE_DIR" in caplog.text
+
+
+def deliver(path: Path, body: bytes) -> None:
+    """Write a file of the journal."""
+    with closing(Journal(journal_folder(path))) as written:
+        written.append("traces", body).result(10)
+        written.roll()
+
+
+def test_an_estimate_outlives_the_texts_that_it_was_made_of(
+    estimating: None, otlp: Any, tmp_path: Path
+) -> None:
+    """Retention takes them; a late span, or the database made again, settles the trace without them."""
+    path = tmp_path / "x.duckdb"
+    framework = otlp.call(1, 1, 9, None, said(message("user", text(WORDS))))
+    deliver(path, otlp.request(framework, otlp.call(1, 2, 9, None, {"gen_ai.response.id": "r"})))
+
+    def calls(*steps: Callable[[Store], Any]) -> list[Any]:
+        with closing(Store(path)) as store:
+            index.catch_up(journal_folder(path), store)
+            store.settle(0)
+            for step in steps:
+                step(store)
+            with store.cursor() as cursor:
+                return cursor.sql("FROM llm_calls ORDER BY span_id").fetchall()
+
+    def drop(store: Store) -> None:
+        index.finished(retaining(Place(path, store), Policy(content_s=1), lambda _done, _all: None))
+
+    estimated = calls()
+    assert [row.count("tiktoken o200k_base") for row in estimated] == [1, 0]
+    assert calls(drop) == estimated
+    with closing(Store(path)) as store, store.cursor() as cursor:
+        assert cursor.sql("SELECT max(input_messages) FROM spans").fetchall() == [(None,)]
+    deliver(path, otlp.request(otlp.span(1, 3, 9)))
+    assert calls() == estimated, "settled again"
+    for _ in range(2):
+        rebuild(path, lambda _done, _all: None)
+        assert calls(drop) == estimated, "made again"
+    deliver(path, otlp.request(otlp.call(1, 4, 1, (10, 5))))
+    with closing(Store(path)) as store:
+        index.catch_up(journal_folder(path), store)
+        store.settle(0)
+        query = "SELECT usage_status, estimated_by FROM llm_calls WHERE input_tokens = 10"
+        assert store.cursor().sql(query).fetchall() == [("reported", None)], "somebody knows after all"

@@ -17,6 +17,8 @@ pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
 
 _PENDING: Final = "logfire.span_type"
+_KEPT: Final = ("input_hash", "estimated_input_tokens", "estimated_output_tokens", "estimated_by")
+"""What only spans say whose content is gone."""
 
 
 def canonical(spans: Spans) -> pa.Table:
@@ -33,7 +35,7 @@ def canonical(spans: Spans) -> pa.Table:
     _complete(attributes, found)
     found["dialect"] = columns.dialect()
     made_up.taken_away(attributes, found)
-    found["input_hash"] = pa.nulls(table.num_rows, pa.string())
+    found |= dict.fromkeys(_KEPT, pa.nulls(table.num_rows, pa.string()))
     own, found["kept"] = kept.restored(spans.attributes, found)
     if own is not spans.attributes:
         table = table.set_column(table.column_names.index("attributes"), "attributes", own.as_map())

@@ -20,6 +20,8 @@ _LEVELS: Final = {
     wire.TRACES: ("resource_spans", "scope_spans", "spans"),
     wire.LOGS: ("resource_logs", "scope_logs", "log_records"),
 }
+CREDIBLE_UNIX_NANO: Final = 1_546_300_800_000_000_000
+"""2019: nothing that OpenTelemetry has recorded is older; the clock of who says so is not set."""
 _RESPONSE: Final = b"gen_ai.response.id"
 """By which a record of no trace says what it is about."""
 _TRACES: Final = "SELECT DISTINCT trace_id FROM asked WHERE trace_id IN (FROM due)"
@@ -29,12 +31,23 @@ _RESPONSES: Final = (
 )
 _STORED: Final = "SELECT trace_id, span_id FROM spans WHERE journal_seq BETWEEN $first AND $last"
 ROWS: Final = """
-    SELECT * REPLACE (coalesce(input_hash, left(md5(input_messages), 8)) AS input_hash)
+    SELECT spans.* REPLACE (
+        coalesce(input_hash, left(md5(input_messages), 8)) AS input_hash,
+        coalesce(calls.estimated_input_tokens, spans.estimated_input_tokens) AS estimated_input_tokens,
+        coalesce(calls.estimated_output_tokens, spans.estimated_output_tokens) AS estimated_output_tokens,
+        coalesce(calls.estimated_by, spans.estimated_by) AS estimated_by
+    )
     FROM spans
-    WHERE journal_seq BETWEEN $first AND $last AND trace_id IN (FROM due)
-    ORDER BY journal_seq
+    LEFT JOIN settled_llm_calls AS calls
+        ON calls.trace_id = spans.trace_id
+        AND calls.span_id = spans.span_id
+        AND calls.start_time = spans.start_time
+        AND calls.settled_seq >= $first
+        AND calls.estimated_by IS NOT NULL
+    WHERE spans.journal_seq BETWEEN $first AND $last AND spans.trace_id IN (FROM due)
+    ORDER BY spans.journal_seq
 """
-"""Rows of due spans, with so much of the question that two of them can be told apart."""
+"""Rows of due spans, with so much of the question that two of them can be told apart, and what was estimated."""
 
 
 class Ask(Protocol):
@@ -106,7 +119,8 @@ class Strip:
 
         def goes(span: Any) -> bool:
             # What was delivered again, or left out by a stage, is not stored under this request.
-            again = span.start_time_unix_nano < before and (span.trace_id, span.span_id) not in stored
+            began = _believed(request, span.start_time_unix_nano)
+            again = began < before and (span.trace_id, span.span_id) not in stored
             return span.trace_id in due or again
 
         if not _taken(request.signal, message, goes):
@@ -128,7 +142,7 @@ class Strip:
                 return True
             if about and _said(record, about[0]) == about[1]:
                 return True
-            time = record.time_unix_nano or record.observed_time_unix_nano or request.received_unix_nano
+            time = _believed(request, record.time_unix_nano or record.observed_time_unix_nano)
             return record.trace_id not in alive and time < before
 
         gone = wire.LOOSE_REQUESTS[wire.LOGS].FromString(request.body)
@@ -177,6 +191,10 @@ class Strip:
     def _rows(self, within: dict[str, int]) -> dict[int, list[dict[str, Any]]]:
         rows = content.without(self._ask(ROWS, **within))[0].to_pylist()
         return {seq: list(of) for seq, of in groupby(rows, lambda row: row["journal_seq"])}
+
+
+def _believed(request: Request, unix_nano: int) -> int:
+    return unix_nano if unix_nano >= CREDIBLE_UNIX_NANO else request.received_unix_nano
 
 
 def _parsed(request: Request) -> Any:

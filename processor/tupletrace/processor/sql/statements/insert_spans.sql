@@ -44,6 +44,9 @@ SELECT
     whole_number(b.image_output_tokens) AS image_output_tokens,
     whole_number(b.images) AS images,
     whole_number(b.total_tokens) AS total_tokens,
+    whole_number(b.estimated_input_tokens) AS estimated_input_tokens,
+    whole_number(b.estimated_output_tokens) AS estimated_output_tokens,
+    b.estimated_by,
     (b.input_tokens IS NOT NULL AND whole_number(b.input_tokens) IS NULL)
         OR (b.output_tokens IS NOT NULL AND whole_number(b.output_tokens) IS NULL)
         OR (b.cache_read_input_tokens IS NOT NULL AND whole_number(b.cache_read_input_tokens) IS NULL)

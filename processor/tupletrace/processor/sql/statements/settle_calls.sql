@@ -98,9 +98,4 @@ CREATE OR REPLACE TEMPORARY TABLE settling_roles AS
 FROM usage_roles_of('settling_spans', 'settling_tangled', 'settling_lost_parents', 'settling_ancestors');
 
 CREATE OR REPLACE TEMPORARY TABLE settling_calls AS
-SELECT
-    *,
-    CAST(NULL AS BIGINT) AS estimated_input_tokens,
-    CAST(NULL AS BIGINT) AS estimated_output_tokens,
-    CAST(NULL AS VARCHAR) AS estimated_by
 FROM calls_by('settling_spans', 'settling_roles', 'settling_ancestors');

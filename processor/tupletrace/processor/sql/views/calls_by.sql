@@ -92,6 +92,9 @@ others AS (
         arg_max({'input': input_tokens, 'output': output_tokens, 'dialect': dialect}, coalesce(input_tokens, output_tokens))
             AS used,
         max(total_tokens) AS total_tokens,
+        arg_max(
+            {'input': estimated_input_tokens, 'output': estimated_output_tokens, 'by': estimated_by}, estimated_by
+        ) AS estimated,
         max(cache_read_input_tokens) AS cache_read_input_tokens,
         max(cache_write_input_tokens) AS cache_write_input_tokens,
         max(cache_write_5m_input_tokens) AS cache_write_5m_input_tokens,
@@ -167,6 +170,14 @@ filled AS (
         CASE WHEN calls.has_usage THEN calls.input_tokens ELSE others.used.input END AS input_tokens,
         CASE WHEN calls.has_usage THEN calls.output_tokens ELSE others.used.output END AS output_tokens,
         coalesce(calls.total_tokens, others.total_tokens) AS total_tokens,
+        CASE
+            WHEN calls.estimated_by IS NULL THEN others.estimated
+            ELSE {
+                'input': calls.estimated_input_tokens,
+                'output': calls.estimated_output_tokens,
+                'by': calls.estimated_by
+            }
+        END AS estimated,
         calls.usage_unreadable,
         coalesce(calls.cache_read_input_tokens, others.cache_read_input_tokens) AS cache_read_tokens,
         coalesce(calls.cache_write_input_tokens, others.cache_write_input_tokens) AS cache_write_tokens,
@@ -374,6 +385,10 @@ SELECT
         ),
         []
     ) AS inherited,
-    is_root
+    is_root,
+    -- While the content was there: later it cannot be estimated again.
+    CASE WHEN usage_status = 'absent' THEN estimated.input END AS estimated_input_tokens,
+    CASE WHEN usage_status = 'absent' THEN estimated.output END AS estimated_output_tokens,
+    CASE WHEN usage_status = 'absent' THEN estimated.by END AS estimated_by
 FROM told
 LEFT JOIN steps ON steps.trace_id = told.trace_id AND steps.span_id = told.span_id AND NOT steps.tool;

@@ -1,1 +1,0 @@
--- Calls say which columns they have from the spans around them. Rollups are made anew.
