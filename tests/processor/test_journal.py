@@ -161,12 +161,35 @@ def test_a_file_that_is_none_is_said_and_what_it_held_is_counted(db: Path, otlp:
     first = only_file(db).rename(only_file(db).with_name("2098-01-01.sqlite"))
     lost = first.with_name("2098-01-02.sqlite")
     for day in (lost, first.with_name("2098-01-03.sqlite")):
-        day.touch()
-        more = Journal(journal_folder(db))
-        more.append("traces", otlp.request(otlp.span(40))).result(10)
-        more.close()
+        with closing(Journal(journal_folder(db))) as more:
+            more.append("traces", otlp.request(otlp.span(40))).result(10)
+        more.file.rename(day)
     lost.write_text("no SQLite file " * 99)
     traces, missing, said = asked(db)
     assert traces == EVERY | {40}
     assert [(row["journal_seq"], row["requests"]) for row in missing] == [(REQUESTS + 1, 1)]
     assert str(lost) in said
+
+
+@pytest.mark.parametrize("day", ["1970-01-01", "2100-01-01"])
+def test_a_clock_that_jumps_changes_no_order_and_keeps_no_file_from_being_closed(
+    tmp_path: Path, otlp: Any, asked: Any, day: str
+) -> None:
+    """F13: the file in which something came is of another day, before or after this one."""
+    db = tmp_path / "x.duckdb"
+    folder = journal_folder(db)
+
+    def write(trace: int) -> None:
+        with closing(Journal(folder)) as written:
+            written.append("traces", otlp.request(otlp.span(trace))).result(10)
+            before = written.file
+            written.roll()
+            assert written.file == journal.files(folder)[-1] > before
+
+    write(1)
+    for number, file in enumerate(journal.files(folder)):
+        file.rename(folder / f"{day}{'T000000.000000' * number}.sqlite")
+    write(2)
+    write(3)
+    assert [[one.seq for one in found] for found in journal.read(folder, 0, 1)] == [[1], [2], [3]]
+    assert asked(db) == ({1, 2, 3}, [], "")

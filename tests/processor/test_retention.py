@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
@@ -346,6 +347,32 @@ def test_what_is_delivered_again_or_late_goes_too_and_what_is_young_beside_it_st
     assert copied.holding(SECRET) == []
     copied.rebuild()
     assert len(copied.answers()["calls"]) == len(before["calls"]) + 1
+
+
+def test_a_clock_of_a_client_that_is_not_set_or_ahead_ages_nothing_before_its_time(
+    copied: Kept, otlp: Any
+) -> None:
+    """F13, F14: then the time of the receipt counts."""
+    fresh = "which came just now"
+    clocks = {5: 0, 6: 3600 * 10**9, 7: NOW + 36_500 * DAY, 8: NOW}
+    spans = [
+        otlp.call(number, 1, attributes={"input.value": fresh}, start=start, end=max(start - DAY, 0))
+        for number, start in clocks.items()
+    ]
+    copied.write(("traces", otlp.request(*spans)), ("traces", otlp.request(*spans)))
+    asked = "SELECT count(*) FROM spans WHERE attributes['input.value'] = 'which came just now'"
+    policy = Policy(content_s=WEEK_S, spans_s=2 * WEEK_S)
+    for _ in range(2):
+        copied.retain(policy)
+        assert copied.ask(asked) == [[(4,)]]
+    for file in journal.files(journal_folder(copied.path)):
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute(f"UPDATE requests SET received_unix_nano = received_unix_nano - {8 * DAY}")
+    copied.retain(policy)
+    assert copied.holding(fresh) == []
+    assert copied.ask("SELECT count(*) FROM spans WHERE journal_seq > 0 AND start_time < '2019-01-01'") == [
+        [(2,)]
+    ]
 
 
 def test_by_size_the_oldest_goes_first_and_content_before_spans(tmp_path: Path, otlp: Any) -> None:

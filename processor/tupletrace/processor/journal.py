@@ -21,6 +21,9 @@ from tupletrace.processor.journal_file import JournalError, Request
 
 _logger: Final = logging.getLogger(__name__)
 _CLOSED: Final = "the journal is closed"
+_DAY_NS: Final = 86_400 * 10**9
+_OF_DAY: Final = "%Y-%m-%d"
+_OF_MOMENT: Final = "%Y-%m-%dT%H%M%S.%f"
 _ROLL: Final = "roll"
 """Signal of no request: the next file is to be begun."""
 
@@ -46,7 +49,9 @@ class Journal:
         self._folder = folder
         # Whoever deletes the journal has a database that is ahead of it and would take new numbers for old.
         self._seq = max(last_seq(folder), after)
-        self._file = self._today()
+        now = time.time_ns()
+        self._day = now // _DAY_NS
+        self._file = self._named(now, _OF_DAY)
         self._connection = journal_file.open_for_writing(self._file)
         self._waiting: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
@@ -108,16 +113,10 @@ class Journal:
     def _commit(self, batch: list[_Append]) -> None:
         appended = [one for one in batch if one.signal != _ROLL]
         try:
-            today = self._today()
-            if len(appended) < len(batch):
-                today = max(today, self._folder / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}.sqlite")
-            if self._file != today:
-                self._connection.close()
-                over = self._file.name[:10] < today.name[:10]
-                self._file, self._connection = today, journal_file.open_for_writing(today)
-                if over:
-                    self._compress_closed()
             now = time.time_ns()
+            rolled = len(appended) < len(batch)
+            if rolled or now // _DAY_NS != self._day:
+                self._begin(now, _OF_MOMENT if rolled else _OF_DAY)
             rows = [
                 journal_file.row(Request(self._seq + i, now, one.signal, one.body))
                 for i, one in enumerate(appended, 1)
@@ -138,10 +137,28 @@ class Journal:
             if one.signal == _ROLL:
                 one.done.set_result(self._seq)
 
-    def _today(self) -> Path:
-        # A clock that jumps back must not put later sequence numbers into an earlier file.
-        today = self._folder / f"{datetime.now(UTC):%Y-%m-%d}.sqlite"
-        return max([today, *files(self._folder)])
+    def _begin(self, now: int, form: str) -> None:
+        over = now // _DAY_NS != self._day
+        file = self._named(now, form)
+        if file != self._file:
+            # First the new one: if there is no room for it the old one goes on.
+            connection = journal_file.open_for_writing(file)
+            self._connection.close()
+            self._file, self._connection = file, connection
+        self._day = now // _DAY_NS
+        if over:
+            self._compress_closed()
+
+    def _named(self, now: int, form: str) -> Path:
+        """Return the file for what comes now, by the clock, and never before one with lower numbers."""
+        named = self._folder / f"{datetime.fromtimestamp(now / 1e9, UTC):{form}}.sqlite"
+        latest = max(files(self._folder), default=named)
+        if named >= latest:
+            return named
+        if form == _OF_DAY and named.name[:10] == latest.name[:10]:
+            return latest
+        # The clock has jumped back.
+        return self._folder / f"{latest.name[:10]}~{self._seq + 1:020}.sqlite"
 
     def _compress_closed(self) -> None:
         closed = [file for file in files(self._folder) if file < self._file]

@@ -23,7 +23,7 @@ from tupletrace.processor.database import StoreError, statement
 from tupletrace.processor.dropping import Place, Progress, drop
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
-from tupletrace.processor.strip import Rule
+from tupletrace.processor.strip import CREDIBLE_UNIX_NANO, Rule
 
 _logger: Final = logging.getLogger(__name__)
 _RECORDS: Final = "dropped.jsonl"
@@ -174,11 +174,19 @@ def _drop(
     last = place.store.journal_seq
     said = _known(place) if content_only else {}
     known = said.get(_BEFORE, _EVER_US), said.get(_LOOKED_AT, 0)
-    received = _received_since(folder, before * 1000) if because == "age" else 0
+    aged = because == "age"
+    received = _received_since(folder, before * 1000) if aged else 0
+    credible = CREDIBLE_UNIX_NANO // 1000 if aged else _EVER_US
     with place.store.changing() as connection:
         connection.execute(
             statement("statements/due_traces"),
-            {"before": before, "received": received, "since": known[0], "looked_at": known[1]},
+            {
+                "before": before,
+                "received": received,
+                "credible": credible,
+                "since": known[0],
+                "looked_at": known[1],
+            },
         )
     yield
     dropped = yield from drop(place, Rule(content_only, before * 1000), progress)
