@@ -14,6 +14,7 @@ from typing import Any
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletion
 from opentelemetry.sdk.trace import TracerProvider
 from pydantic import BaseModel
 
@@ -84,6 +85,12 @@ KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "completions": ("text_completion", lambda p: p.call("completions.create", model="m", prompt="Capital?")),
     "embeddings": ("embeddings", lambda p: p.call("embeddings.create", model="m", input="Capital?")),
     "images": ("images", lambda p: p.call("images.generate", model="m", prompt="Paris")),
+    "posted": (
+        "completion",
+        lambda p: p.call(
+            "post", path="/chat/completions", cast_to=ChatCompletion, body={"model": "m", "messages": []}
+        ),
+    ),
     "speech": ("embeddings", lambda p: p.call("audio.speech.create", model="m", voice="v", input="Paris")),
     "moderations": ("moderation", lambda p: p.call("moderations.create", input="Paris")),
     "search": ("found", lambda p: p.call("vector_stores.search", vector_store_id="vs_1", query="q")),
@@ -136,6 +143,7 @@ EXEMPT = (
     "asynchronous.",
     "outermost.",
     "paginated.",
+    "posted.",
     "warning_first.",
     "_awaited",
     "guard.",

@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 from openai.pagination import AsyncPage
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 CANARY = "kanarienvogel"
 RUN = {
@@ -433,3 +434,49 @@ def test_a_background_response_whose_stream_was_read_tells_its_tokens_itself(
     create, fetch = (dict(span.attributes) for span in spans.get_finished_spans())
     assert create["gen_ai.usage.input_tokens"] == 30
     assert not any(".usage." in name for name in fetch)
+
+
+@pytest.mark.parametrize("kind", ["model", "dictionary", "response"])
+def test_a_call_by_its_path_says_what_its_method_would(
+    provider: Any, program: Any, completion: dict[str, Any], facts: Any, kind: str
+) -> None:
+    provider.answers_json(completion)
+    cast_to = {"model": ChatCompletion, "dictionary": dict[str, Any], "response": provider.http.Response}[
+        kind
+    ]
+    body = {"model": "m", "temperature": 0.5, "messages": [{"role": "user", "content": CANARY}]}
+
+    answer = program.call("post", path="/chat/completions", cast_to=cast_to, body=body)
+
+    assert isinstance(answer, dict if kind == "dictionary" else cast_to)
+    assert facts()["gen_ai.request.temperature"] == 0.5
+    assert facts()["gen_ai.response.id"] == completion["id"]
+    assert facts()["gen_ai.usage.input_tokens"] == completion["usage"]["prompt_tokens"]
+    assert CANARY not in str(facts())
+
+
+def test_a_streamed_call_by_its_path_is_one_span(
+    provider: Any, program: Any, chat_chunks: list[Any], facts: Any
+) -> None:
+    provider.answers_stream(chat_chunks)
+    stream_cls = openai.AsyncStream if program.asynchronous else openai.Stream
+
+    read = program.read(
+        "post",
+        path="/chat/completions",
+        cast_to=ChatCompletionChunk,
+        body={"model": "m", "messages": [], "stream": True},
+        stream=True,
+        stream_cls=stream_cls[ChatCompletionChunk],
+    )
+
+    assert len(read) == len(chat_chunks) - 1
+    assert facts()["gen_ai.request.stream"] is True
+    assert facts()["gen_ai.usage.output_tokens"] == 7
+
+
+def test_a_path_of_no_model_is_left_alone(provider: Any, program: Any, spans: Any) -> None:
+    provider.answers_json({"results": []})
+
+    assert program.call("post", path="/rerank", cast_to=dict[str, Any], body={}) == {"results": []}
+    assert not spans.get_finished_spans()

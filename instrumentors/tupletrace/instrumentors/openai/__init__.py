@@ -60,7 +60,7 @@ class OpenAIInstrumentor(Instrumentor):
             patches.when_imported(
                 module, partial(_patch, patches, telemetry, module, resource, methods, endpoint)
             )
-        patches.when_imported("openai._base_client", partial(_patch_retries, patches))
+        patches.when_imported("openai._base_client", partial(_patch_client, patches, telemetry))
         patches.when_imported("openai.resources.files", partial(_patch_files, patches, telemetry))
         for module in CONNECTED:
             patches.when_imported(module, partial(_patch_connections, patches, telemetry, module))
@@ -94,10 +94,12 @@ def _patch(
             patches.wrap(module, f"{prefix}{resource}.{method}", wrapper)
 
 
-def _patch_retries(patches: Patches) -> None:
+def _patch_client(patches: Patches, telemetry: TelemetryHandler) -> None:
+    from tupletrace.instrumentors.openai.posts import patch_posts
     from tupletrace.instrumentors.openai.retries import patch_retries
 
     patch_retries(patches)
+    patch_posts(patches, telemetry)
 
 
 def _patch_files(patches: Patches, telemetry: TelemetryHandler) -> None:

@@ -261,12 +261,13 @@ class Call:
     def _answer(self, result: Any) -> Any:
         if isinstance(result, BaseModel):
             return result
-        # A file has its response under another name.
-        response = getattr(result, "http_response", None) or getattr(result, "response", None)
-        if response is None:
+        # A file has its response under another name; a program may have asked for that alone.
+        response = getattr(result, "http_response", None) or getattr(result, "response", None) or result
+        content = loaded(response)
+        if content is None and response is result:
             return result
         body = Body(self._chunks(), self._endpoint.binary)
-        body.add(loaded(response) or b"")
+        body.add(content or b"")
         return body.answer()
 
     def _read(self, answer: Any) -> Error | None:
