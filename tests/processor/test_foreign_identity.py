@@ -212,3 +212,97 @@ def test_a_retrievers_configuration_is_its_version_and_without_any_it_is_missing
     assert layers((1, None, other))["retriever"][1] != found[0][1]
     nothing = layers((1, None, {"openinference.span.kind": "RETRIEVER"}))["retriever"]
     assert nothing[1:] == (None, "missing", "no retriever configuration on the retrieval span")
+
+
+def messages(*said: tuple[str, Any]) -> str:
+    return json.dumps([{"role": role, "parts": [{"type": "text"} | more]} for role, more in said])
+
+
+CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+MARK = {
+    f"llm.input_messages.{i}.message.{key}": said
+    for i, role in enumerate(("system", "user"))
+    for key, said in (("role", role), ("content", "__REDACTED__"))
+}
+ASKED = messages(("system", {"content": "Be kind."}))
+OFF, HIDDEN, CUT, ELSEWHERE = (
+    "content capture off: no prompt id, template or message on the span",
+    "content hidden: the messages on the span are without their texts",
+    "content cut off: the messages on the span cannot be read",
+    "content uploaded: only a reference to the messages is on the span",
+)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        (CALL, OFF),
+        (LLM | {"input.value": "__REDACTED__"}, OFF),
+        ({"llm.request.type": "chat", "gen_ai.system": "OpenAI"}, OFF),
+        ({"ai.operationId": "ai.generateText.doGenerate", "ai.model.id": "gpt-4o"}, OFF),
+        (LLM | MARK, HIDDEN),
+        (LLM | {"llm.prompt_template.template": "__REDACTED__"} | MARK, HIDDEN),
+        (CALL | {"gen_ai.input.messages": messages(("system", {}), ("user", {}))}, HIDDEN),
+        (CALL | {"gen_ai.system_instructions": '[{"type": "text"}]'}, HIDDEN),
+        (CALL | {"gen_ai.system_instructions": "<redacted>"}, HIDDEN),
+        ({"langsmith.span.kind": "llm", "gen_ai.prompt": "{}"}, HIDDEN),
+        ({"logfire.msg": "x", "gen_ai.input.messages": "[Scrubbed due to 'password']"} | CALL, HIDDEN),
+        (CALL | {"gen_ai.input.messages": ASKED[:60]}, CUT),
+        (CALL | {"gen_ai.input.messages_ref": "s3://there/1.json"}, ELSEWHERE),
+    ],
+)
+def test_a_prompt_without_texts_says_what_became_of_them_and_no_mark_is_a_version(
+    layers: Any, attributes: dict[str, Any], reason: str
+) -> None:
+    tool = (2, 1, {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "look"})
+    found = layers((1, None, attributes), tool)
+    assert found["prompt"] == (None, None, "missing", reason)
+    why = "content capture off: a tool ran, but no call has definitions of tools"
+    assert found["tools"] == (None, None, "missing", why)
+
+
+@pytest.mark.parametrize(
+    ("spans", "layer", "name", "reason"),
+    [
+        (
+            [(1, None, {"gen_ai.operation.name": "retrieval", "gen_ai.data_source.id": "faq"})],
+            "retriever",
+            "faq",
+            "only what was searched is on the retrieval span, not how",
+        ),
+        (
+            [
+                (1, None, {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.tools": '["look"]'}),
+                (2, 1, CALL | {"event_loop.cycle_id": "1", "gen_ai.input.messages": ASKED}),
+            ],
+            "tools",
+            "look",
+            "only the names of the tools were told, not their definitions",
+        ),
+        (
+            [
+                (1, None, CALL | {"gen_ai.input.messages": ASKED}),
+                (2, 1, {"gen_ai.operation.name": "execute_tool"}),
+            ],
+            "tools",
+            None,
+            "a tool ran, but no call says which tools the model was offered",
+        ),
+        (
+            [(1, None, {"gen_ai.operation.name": "invoke_agent", "gen_ai.usage.input_tokens": 9})],
+            "prompt",
+            None,
+            "an agent's run: nothing tells the calls in it, and their prompts",
+        ),
+        (
+            [(1, None, {"gen_ai.operation.name": "chat"})],
+            "model",
+            None,
+            "no model on the call",
+        ),
+    ],
+)
+def test_what_is_missing_says_what_exactly(
+    layers: Any, spans: Any, layer: str, name: str | None, reason: str
+) -> None:
+    assert layers(*spans)[layer] == (name, None, "missing", reason)

@@ -4,6 +4,7 @@ Distinct values are fingerprinted once a batch: an application has few templates
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,12 +31,22 @@ _SYSTEM_TEXTS: Final = """
 """
 _INSTRUCTIONS: Final = """
     to_json([['system', CASE WHEN json_type(v) = 'ARRAY' THEN list_aggregate(
-        list_transform(elements(v), lambda part: coalesce(part ->> 'content', part ->> '$')),
+        list_transform(elements(v), lambda part: CASE
+            WHEN json_type(part) = 'OBJECT' THEN part ->> 'content' ELSE part ->> '$'
+        END),
         'string_agg', chr(10)
     ) ELSE raw END]])
 """
 _VARIABLES: Final = ("gen_ai.prompt.variable.", "llm.prompt_template.variables")
+_CUT: Final = "CASE WHEN v IS NULL THEN raw END"
+_MARK: Final = r"__REDACTED__|\[Scrubbed due to [^\]]*\]|(?i:[\[<(]?redacted[\])>]?)"
+"""What is written in the place of a text: by OpenInference and traceAI, by Logfire, by masks of users."""
+_SAID: Final = r'"(content|response|arguments|uri)"\s*:\s*("[^"]|[^"n\s])'
+_REFERENCES: Final = ("gen_ai.input.messages_ref", "gen_ai.system_instructions_ref")
 NO_CONTENT: Final = "content capture off: no prompt id, template or message on the span"
+HIDDEN: Final = "content hidden: the messages on the span are without their texts"
+CUT: Final = "content cut off: the messages on the span cannot be read"
+ELSEWHERE: Final = "content uploaded: only a reference to the messages is on the span"
 NO_TEMPLATE: Final = "no template on span: only its rendering"
 NO_SYSTEM_TEXT: Final = "no prompt id, template or system text on the call"
 
@@ -122,7 +133,7 @@ def _prompt(attributes: Attributes, found: dict[str, pa.Array]) -> None:
         pc.fill_null(pc.not_equal(owner, "-"), False), pc.binary_join_element_wise(owner, repo, "/"), _NONE
     )
     from_hub = pc.if_else(pc.is_valid(commit), pc.coalesce(owned, repo), _NONE)
-    template = found["prompt_template"]
+    template = mapped(found["prompt_template"], lambda text: None if re.fullmatch(_MARK, text) else text)
     named = mapped(template, lambda text: text if _is_name(text) else None)
     template = pc.if_else(pc.is_valid(named), _NONE, template)
     found["prompt_template"] = template
@@ -133,7 +144,7 @@ def _prompt(attributes: Attributes, found: dict[str, pa.Array]) -> None:
     calls = pc.is_in(found["operation_name"], _CALLS)
     rendered = pc.and_(pa.array(attributes.carries(_VARIABLES)), pc.is_null(template))
     unknown = pc.and_(calls, pc.is_null(pc.coalesce(declared, derived)))
-    texts = _system_texts(found, pc.and_(unknown, pc.invert(rendered)))
+    texts, cut = _system_texts(found, pc.and_(unknown, pc.invert(rendered)))
     derived = pc.coalesce(derived, mapped(texts, _text_version))
 
     found["prompt_name"] = pc.coalesce(found["prompt_name"], from_hub, named)
@@ -142,9 +153,27 @@ def _prompt(attributes: Attributes, found: dict[str, pa.Array]) -> None:
         pc.is_valid(declared), provenance, pc.if_else(pc.is_valid(derived), "derived", provenance)
     )
     missing = pc.and_(calls, pc.is_null(found["prompt_version"]))
-    content = pc.or_(pc.is_valid(found["input_messages"]), pc.is_valid(found["system_instructions"]))
-    reason = pc.if_else(rendered, NO_TEMPLATE, pc.if_else(content, NO_SYSTEM_TEXT, NO_CONTENT))
+    content = pc.is_valid(pc.coalesce(found["input_messages"], found["system_instructions"]))
+    whys = {
+        NO_TEMPLATE: rendered,
+        CUT: cut,
+        ELSEWHERE: pc.and_not(pa.array(attributes.carries(_REFERENCES)), content),
+        NO_CONTENT: pc.invert(content),
+        HIDDEN: _hidden(found, missing),
+        NO_SYSTEM_TEXT: content,
+    }
+    reason = pc.case_when(pc.make_struct(*whys.values()), *whys)
     found["prompt_reason"] = pc.if_else(missing, reason, _NONE)
+
+
+def _hidden(found: dict[str, pa.Array], where: pa.Array) -> pa.Array:
+    """Return where messages have roles and parts, and nothing or a mark instead of what was said."""
+    said = [
+        pc.if_else(where, pc.fill_null(found[column], ""), _NONE)
+        for column in ("input_messages", "system_instructions")
+    ]
+    texts = pc.replace_substring_regex(pc.binary_join_element_wise(*said, " "), f'"({_MARK})"', "null")
+    return pc.fill_null(pc.invert(pc.match_substring_regex(texts, _SAID)), False)
 
 
 def _is_name(template: str) -> bool:
@@ -164,19 +193,23 @@ def _template_version(text: str) -> str:
     return fingerprint.template_version([("user", text)], "f-string")
 
 
-def _system_texts(found: dict[str, pa.Array], wanted: pa.Array) -> pa.Array:
+def _system_texts(found: dict[str, pa.Array], wanted: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return the system texts of the rows that are wanted, and where messages are no JSON."""
     rows = np.flatnonzero(wanted.to_numpy(zero_copy_only=False))
     if not len(rows):
-        return pa.nulls(len(wanted), pa.string())
+        return pa.nulls(len(wanted), pa.string()), pa.array(np.zeros(len(wanted), np.bool_))
     index = pa.array(rows)
-    (messages,) = extract(found["input_messages"].take(index), [_SYSTEM_TEXTS])
+    messages, cut = extract(found["input_messages"].take(index), [_SYSTEM_TEXTS, _CUT])
     (instructions,) = extract(found["system_instructions"].take(index), [_INSTRUCTIONS])
     texts = pc.coalesce(pc.if_else(pc.equal(messages, "[]"), _NONE, messages), instructions)
     back = np.full(len(wanted), -1, np.int64)
     back[rows] = np.arange(len(rows))
-    return texts.take(pa.array(back, mask=back < 0))
+    places = pa.array(back, mask=back < 0)
+    return texts.take(places), pc.is_valid(cut.take(places))
 
 
 def _text_version(text: str) -> str | None:
-    texts = [(str(role), str(said)) for role, said in json.loads(text) if said]
+    texts = [
+        (str(role), str(said)) for role, said in json.loads(text) if said and not re.fullmatch(_MARK, said)
+    ]
     return fingerprint.static_text_version(texts) if texts else None

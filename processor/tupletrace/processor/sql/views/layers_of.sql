@@ -27,7 +27,9 @@ SELECT DISTINCT
     prompt_version,
     CASE WHEN prompt_version IS NULL THEN 'missing' ELSE prompt_provenance END,
     CASE
-        WHEN prompt_version IS NULL THEN coalesce(prompt_reason, 'no prompt id, template or system text on the call')
+        WHEN prompt_version IS NOT NULL THEN NULL
+        WHEN operation_name = 'invoke_agent' THEN 'an agent''s run: nothing tells the calls in it, and their prompts'
+        ELSE coalesce(prompt_reason, 'no prompt id, template or system text on the call')
     END
 FROM calls
 WHERE operation_name <> 'embeddings'
@@ -43,11 +45,23 @@ FROM calls
 WHERE coalesce(tools_version, tools_names) IS NOT NULL
 UNION ALL
 SELECT DISTINCT
-    trace_id, 'tools', CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), 'missing',
-    'a tool ran, but no call says which tools the model was offered'
+    retrievals.trace_id,
+    'tools',
+    CAST(NULL AS VARCHAR),
+    CAST(NULL AS VARCHAR),
+    'missing',
+    CASE
+        WHEN asked.without_content THEN 'content capture off: a tool ran, but no call has definitions of tools'
+        ELSE 'a tool ran, but no call says which tools the model was offered'
+    END
 FROM retrievals
-WHERE operation_name = 'execute_tool'
-  AND trace_id NOT IN (SELECT trace_id FROM calls WHERE coalesce(tools_version, tools_names) IS NOT NULL)
+LEFT JOIN (
+    SELECT trace_id, bool_and(coalesce(prompt_reason, '') LIKE 'content %') AS without_content
+    FROM calls
+    GROUP BY trace_id
+) AS asked ON asked.trace_id = retrievals.trace_id
+WHERE retrievals.operation_name = 'execute_tool'
+  AND retrievals.trace_id NOT IN (SELECT trace_id FROM calls WHERE coalesce(tools_version, tools_names) IS NOT NULL)
 UNION ALL
 SELECT DISTINCT
     trace_id,
@@ -55,7 +69,11 @@ SELECT DISTINCT
     coalesce(retriever_name, data_source_id, name),
     retriever_version,
     CASE WHEN retriever_version IS NULL THEN 'missing' ELSE 'derived' END,
-    CASE WHEN retriever_version IS NULL THEN 'no retriever configuration on the retrieval span' END
+    CASE
+        WHEN retriever_version IS NOT NULL THEN NULL
+        WHEN data_source_id IS NOT NULL THEN 'only what was searched is on the retrieval span, not how'
+        ELSE 'no retriever configuration on the retrieval span'
+    END
 FROM retrievals
 WHERE operation_name = 'retrieval'
 UNION ALL
