@@ -67,7 +67,7 @@ class Admin:
         except DiskReserve as error:
             return guard.refusal(request.scope, error)
         except (StoreError, OSError, duckdb.Error) as error:
-            _logger.exception("no snapshot could be taken")
+            _logger.warning("no snapshot could be taken: %s", database.first_line(error))
             return JSONResponse({"error": f"no snapshot could be taken: {database.first_line(error)}"}, 500)
         size = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
         return StreamingResponse(_pieces(file), 200, size, "application/octet-stream")

@@ -1,4 +1,4 @@
-"""F4, F5, F10: a disk without room, or that fails, and one that is well again."""
+"""F4, F5, F9, F10: a disk without room, or that fails, and one that is well again."""
 
 import os
 import resource
@@ -18,10 +18,10 @@ TRACES = "SELECT trace_id[-8:] AS trace, count(*) AS spans FROM spans GROUP BY A
 
 
 @contextmanager
-def no_room(pid: int) -> Generator[None]:
-    """Let no file of a process be written beyond its first byte."""
+def no_room(pid: int, beyond: int = 1) -> Generator[None]:
+    """Let no file of a process be written beyond so many bytes."""
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, before[1]))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (beyond, before[1]))
     try:
         yield
     finally:
@@ -29,13 +29,13 @@ def no_room(pid: int) -> Generator[None]:
 
 
 @contextmanager
-def failing(pid: int, calls: str, *files: Path) -> Generator[None]:
-    """Let these system calls of a process on these files fail as those of a broken disk do."""
+def injected(pid: int, calls: str, what: str, *files: Path) -> Generator[None]:
+    """Let these system calls of a process on these files be those of a bad disk: ``error=EIO``."""
     strace = shutil.which("strace") or pytest.skip("strace is not installed")
     paths = [word for file in files for word in ("-P", str(file))]
     command = [strace, "-f", "-qq", "-p", str(pid), *paths, "-e", f"trace={calls}", "-e"]
     with subprocess.Popen(
-        [*command, f"inject={calls}:error=EIO", "-o", os.devnull],
+        [*command, f"inject={calls}:{what}", "-o", os.devnull],
         stderr=subprocess.PIPE,
         text=True,
     ) as tracer:
@@ -110,6 +110,38 @@ def test_f5_where_the_database_has_no_room_nothing_is_brought_to_it_and_it_answe
     again.kill()
 
 
+def test_f5_while_the_database_cannot_grow_the_journal_goes_on_and_it_is_said_once(
+    alone: Any, one_of: Any, until: Any
+) -> None:
+    running = alone.processor
+    assert alone.http("/v1/traces", one_of("traces", trace=1)).status == 200
+    until(lambda: running.sql(TRACES) == there(1))
+    with no_room(running.process.pid, 12 * 2**20):
+        for trace in range(2, 30):
+            assert alone.http("/v1/traces", one_of("traces", trace=trace)).status == 200
+        assert running.sql(TRACES) == there(1)
+        assert running.metric("tupletrace_journal_seq") == 29
+        assert running.metric("tupletrace_index_seq") == 1
+    until(lambda: running.sql(TRACES) == there(*range(1, 30)))
+    log = running.stop()
+    assert (log.count("make room on its disk"), "Traceback" in log) == (1, False)
+
+
+def test_f9_on_a_slow_disk_requests_wait_for_it_together(alone: Any, one_of: Any, until: Any) -> None:
+    """A quarter of a second each time that something is brought to disk; one by one it would be ten."""
+    running = alone.processor
+    (journal,) = running.database.with_name("x.duckdb.journal").glob("*.sqlite")
+    log = journal.with_name(journal.name + "-wal")
+    with (
+        injected(running.process.pid, "fsync,fdatasync", "delay_enter=250000", journal, log),
+        ThreadPoolExecutor(40) as pool,
+    ):
+        bodies = [one_of("traces", trace=trace) for trace in range(1, 41)]
+        answers = list(pool.map(lambda body: alone.http("/v1/traces", body).status, bodies))
+    assert answers == [200] * 40
+    until(lambda: running.sql(TRACES) == there(*range(1, 41)))
+
+
 @pytest.mark.parametrize("calls", ["fsync,fdatasync", "unlink,unlinkat"])
 def test_f5_a_checkpoint_that_fails_costs_nothing_and_doubles_nothing(
     alone: Any, one_of: Any, until: Any, tupletrace: Any, start_processor: Any, tmp_path: Path, calls: str
@@ -119,11 +151,11 @@ def test_f5_a_checkpoint_that_fails_costs_nothing_and_doubles_nothing(
     assert alone.http("/v1/traces", one_of("traces", trace=1)).status == 200
     until(lambda: running.sql(TRACES) == there(1))
     log = running.database.with_name("x.duckdb.wal")
-    with failing(running.process.pid, calls, running.database, log):
+    with injected(running.process.pid, calls, "error=EIO", running.database, log):
         done = tupletrace("snapshot", tmp_path / "copy.duckdb", "--db", running.database)
         assert (done.returncode, "Checkpoint failed" in done.stderr) == (2, True)
         assert running.post_traces(one_of("traces", trace=2)).status == 200, "the journal takes it"
-    until(lambda: running.ask(TRACES).status == 200 and running.sql(TRACES) == there(1, 2))
+    until(lambda: running.ask(TRACES).status == 200 and running.sql(TRACES) == there(1, 2), 60)
     running.kill()
     again = start_processor(running.database)
     until(lambda: again.sql(TRACES) == there(1, 2))
@@ -138,7 +170,7 @@ def test_f10_what_the_journal_could_not_bring_to_disk_is_not_acknowledged(
     assert alone.http("/v1/traces", one_of("traces", trace=1)).status == 200
     (journal,) = running.database.with_name("x.duckdb.journal").glob("*.sqlite")
     log = journal.with_name(journal.name + "-wal")
-    with failing(running.process.pid, "fsync,fdatasync,pwrite64", journal, log):
+    with injected(running.process.pid, "fsync,fdatasync,pwrite64", "error=EIO", journal, log):
         answer = alone.http("/v1/traces", one_of("traces", trace=2))
         assert (answer.status, bool(answer.headers["retry-after"])) == (503, True)
         assert alone.refused("traces", one_of("traces", trace=2)).code() is grpc.StatusCode.UNAVAILABLE

@@ -1,9 +1,13 @@
-"""F9, F20-F24, F29, F30: what could fill the memory is refused before it is parsed; others do not notice."""
+"""F9, F20-F24, F29-F33: what could fill the memory is refused before it is parsed; others do not notice."""
 
 import gzip
+import itertools
+import random
 import socket
+import threading
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -150,6 +154,33 @@ def test_f9_when_too_many_bytes_are_under_way_others_are_asked_to_come_back(
         one.close()
     until(lambda: small.processor.metric("tupletrace_in_flight_bytes") == 0)
     assert small.http("/v1/traces", body).status == 200
+
+
+def test_f32_f33_a_storm_of_large_batches_is_let_in_as_there_is_room_and_all_of_it_arrives(
+    start_processor: Callable[..., Any], client_of: Any, otlp: Any, until: Any
+) -> None:
+    """40 clients bring 4 MB each at once, where 16 MB may be under way; each comes back as it is told."""
+    running = start_processor(TUPLETRACE_MAX_IN_FLIGHT="16M")
+    client = client_of(running)
+    before = peak(running)
+    text = random.Random(0).randbytes(2 * MIB).hex()
+
+    def deliver(trace: int) -> int:
+        body = otlp.request(otlp.span(trace, attributes={"text": text}))
+        for refusals in itertools.count():
+            answer = client.http("/v1/traces", body)
+            if answer.status == 200:
+                return refusals
+            assert (answer.status, int(answer.headers["retry-after"]) >= 1) == (503, True)
+            threading.Event().wait(random.uniform(0.1, 1))
+        raise AssertionError
+
+    with ThreadPoolExecutor(40) as pool:
+        refusals = sum(pool.map(deliver, range(1, 41)))
+    assert refusals > 0
+    until(lambda: running.sql("SELECT count(*) AS n FROM spans") == [{"n": 40}], 60)
+    assert peak(running) - before < 400 * MIB
+    assert "Traceback" not in running.stop()
 
 
 def test_f30_many_slow_clients_do_not_keep_others_waiting(client: Any, one_of: Any, stored: Any) -> None:
