@@ -170,6 +170,25 @@ def test_what_is_declared_is_on_every_span(trace: Any, model: Make) -> None:
     assert trace.facts("chat")["gen_ai.conversation.id"] == "s1"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_chain_with_a_history_is_its_callers_and_of_its_session(trace: Any, model: Make) -> None:
+    from langchain_core.chat_history import InMemoryChatMessageHistory
+    from langchain_core.runnables.history import RunnableWithMessageHistory
+
+    prompt = ChatPromptTemplate.from_messages(
+        [("system", "Be brief."), ("placeholder", "{past}"), ("user", "{q}")]
+    )
+    past = InMemoryChatMessageHistory()
+    chain = RunnableWithMessageHistory(
+        prompt | model("Yes"), lambda _: past, input_messages_key="q", history_messages_key="past"
+    )
+    chain.invoke({"q": "May I?"}, {"configurable": {"session_id": "s1"}})
+
+    facts = trace.facts("chat")
+    caller = test_a_chain_with_a_history_is_its_callers_and_of_its_session.__name__
+    assert (facts["gen_ai.prompt.name"], facts["gen_ai.conversation.id"]) == (caller, "s1")
+
+
 def test_a_threads_own_id_wins_over_a_declared_session(trace: Any, model: Make) -> None:
     from tupletrace.instrumentors import using_session
 

@@ -29,7 +29,9 @@ _sources: Final = guard("langchain sources")
 _prompt: Final = guard("langchain prompt identity")
 _SEQUENCES: Final = ("RunnableSequence", "RunnableParallel")
 _FUNCTIONS: Final = ("RunnableLambda", "RunnableGenerator")
-"""The user's own, by whose name LangChain calls the run."""
+"""Mostly the user's own, by whose name LangChain calls the run."""
+_WRAPPED: Final = ("func", "afunc", "_transform", "_atransform")
+"""What holds that function."""
 
 
 class Starts:
@@ -248,6 +250,15 @@ def _runnable() -> str | None:
         if frame.f_globals.get("__name__", "").startswith(_RUNNABLES):
             owner = frame.f_code.co_qualname.partition(".")[0]
             # What a step inherits from the base class may be all of it that is on the stack.
-            return owner if owner != "Runnable" else type(frame.f_locals.get("self")).__name__
+            step = frame.f_locals.get("self") if owner == "Runnable" or owner in _FUNCTIONS else None
+            owner = owner if owner != "Runnable" else type(step).__name__
+            return owner if owner not in _FUNCTIONS or _is_users(step) else None
         frame = frame.f_back
     return None
+
+
+def _is_users(step: Any) -> bool:
+    """Say whether the function of a step is not one of LangChain's own."""
+    functions = (getattr(step, name, None) for name in _WRAPPED)
+    function = next((found for found in functions if found is not None), None)
+    return not str(getattr(function, "__module__", "")).startswith("langchain")
