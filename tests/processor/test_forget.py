@@ -58,6 +58,14 @@ def test_no_file_holds_what_was_forgotten_and_nothing_else_is_gone(db: Path) -> 
     assert second["traces"] == 0
 
 
+def test_a_name_that_is_written_as_sql_is_a_name(db: Path) -> None:
+    """F34: nobody has it, so nothing is forgotten."""
+    for name in ("' OR '1'='1", "%", "$value"):
+        assert forget(db, "user", name, lambda _done, _total: None)["traces"] == 0
+    with database(db) as answer:
+        assert answer(COUNT).to_pylist() == [{"traces": 9, "spans": 15}]
+
+
 def test_what_comes_after_has_new_numbers_and_is_kept(db: Path, otlp: Any) -> None:
     forget(db, "conversation", "c6", lambda _done, _total: None)
     more = Journal(journal_folder(db))

@@ -19,7 +19,7 @@ from tupletrace.processor.dropping import Place
 from tupletrace.processor.journal import Journal, journal_folder
 from tupletrace.processor.normalise import canonical
 from tupletrace.processor.rebuild import rebuild
-from tupletrace.processor.retention import Policy, retaining, sizes
+from tupletrace.processor.retention import Clock, Policy, retaining, sizes
 from tupletrace.processor.store import Store
 
 DAY = 86_400_000_000_000
@@ -375,6 +375,30 @@ def test_a_clock_of_a_client_that_is_not_set_or_ahead_ages_nothing_before_its_ti
     ]
 
 
+def test_a_clock_that_jumps_ahead_makes_nothing_old_until_a_day_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F13: by 70 years; one that is set back is followed."""
+    said = {"wall": 1_800_000_000.0, "running": 500.0}
+    monkeypatch.setattr(time, "time", lambda: said["wall"])
+    monkeypatch.setattr(time, "clock_gettime", lambda _: said["running"])
+    clock = Clock()
+
+    def later(seconds: float, jump: float = 0) -> float:
+        said["running"] += seconds
+        said["wall"] += seconds + jump
+        return clock.now() - 1_800_000_000
+
+    assert later(60) == 60
+    assert later(60, jump=70 * 365 * 86_400) == 120
+    assert later(80_000) == 80_120
+    assert later(60, jump=-70 * 365 * 86_400) == 80_180
+    assert later(60, jump=-7_200) == 73_040
+    assert later(60, jump=7_200) == 73_100
+    assert later(86_400) == 80_300 + 86_400
+    assert caplog.text.count("the clock has jumped ahead") == 2
+
+
 def test_by_size_the_oldest_goes_first_and_content_before_spans(tmp_path: Path, otlp: Any) -> None:
     made, chance = Kept(tmp_path), random.Random(7)
     for number in range(1, 13):
@@ -404,6 +428,7 @@ def test_by_size_the_oldest_goes_first_and_content_before_spans(tmp_path: Path, 
 def test_a_processor_drops_what_its_settings_say_beside_receiving(
     start_processor: Callable[..., Any], otlp: Any, until: Any, tmp_path: Path
 ) -> None:
+    """F42."""
     made = Kept(tmp_path)
     gone = {"what": "content", "because": "age"}
     running = start_processor(made.path, TUPLETRACE_KEEP_CONTENT="3s", TUPLETRACE_KEEP_SPANS="60d")

@@ -58,6 +58,7 @@ def test_there_are_enough_attacks_and_questions() -> None:
 
 
 def test_every_attack_is_refused_and_changes_nothing(processor: Any) -> None:
+    """F35: files, network, settings, other statements."""
     folder: Path = processor.database.parent
     names = {"db": processor.database, "secret": folder / "secret.csv", "evil": folder / "evil"}
     before = state(processor)

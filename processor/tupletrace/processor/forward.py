@@ -134,8 +134,10 @@ class Forwarder:
     def _due(self) -> Callable[[Request], bool]:
         with self._cursor() as cursor:
             ((indexed,),) = cursor.execute("SELECT indexed_seq()").fetchall()
-        latest = time.time_ns() - int(_SETTLED_S * 1_000_000_000)
-        return lambda request: request.seq <= indexed and request.received_unix_nano <= latest
+        now = time.time_ns()
+        latest = now - int(_SETTLED_S * 1_000_000_000)
+        # What comes later than now came before the clock was set back.
+        return lambda request: request.seq <= indexed and not latest < request.received_unix_nano <= now
 
     def _send(self, requests: list[Request]) -> None:
         if not requests:

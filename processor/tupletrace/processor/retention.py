@@ -34,6 +34,9 @@ _LOOKED_AT: Final = "content_seq"
 """Keys in ``meta``: content of what began before is dropped, as far as it had come with that request."""
 _EVER_US: Final = -(2**60)
 _DAY_S: Final = 86_400.0
+_JUMP_S: Final = 3_600.0
+_RUNNING: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that nobody sets, and which goes on while the machine sleeps, if the system has one."""
 _SHARE: Final = 7
 """What is due is dropped a seventh of its age later, or a day: a file is not rewritten for every request."""
 _LOOK_S: Final = 60.0
@@ -259,6 +262,35 @@ def _unseen(_done: int, _total: int) -> None:
     """Nobody looks."""
 
 
+class Clock:
+    """What time it is: that of the system, but a jump ahead is believed only after a day.
+
+    Everything would be too old at once.
+    """
+
+    def __init__(self) -> None:
+        """Believe what the system says now."""
+        self._ahead = time.time() - time.clock_gettime(_RUNNING)
+        self._jumped_at: float | None = None
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        running = time.clock_gettime(_RUNNING)
+        ahead = time.time() - running
+        if self._jumped_at is not None and running >= self._jumped_at + _DAY_S:
+            self._ahead = ahead
+        if ahead < self._ahead + _JUMP_S:
+            self._ahead, self._jumped_at = ahead, None
+        elif self._jumped_at is None:
+            self._jumped_at = running
+            _logger.warning(
+                "the clock has jumped ahead by %.0f s: until that is a day ago nothing is dropped for it; "
+                "start again to believe it now",
+                ahead - self._ahead,
+            )
+        return running + self._ahead
+
+
 class Keeper:
     """A thread that has dropped, now and then, what a policy does not keep."""
 
@@ -279,8 +311,9 @@ class Keeper:
     def _follow(self) -> None:
         pause = min([_LOOK_S, *(max(age / _SHARE, 1) for age in self._policy.ages_s.values())])
         done: dict[str, int] = {}
+        clock = Clock()
         while True:
-            before = self._policy.before(time.time())
+            before = self._policy.before(clock.now())
             used = sum(sizes(self._place.path).values())
             over = self._policy.size_bytes is not None and used > self._policy.size_bytes
             if before != done or over:

@@ -139,7 +139,7 @@ def test_a_token_is_added_and_revoked_without_a_restart(
 
 
 def test_a_token_stands_nowhere_but_in_the_terminal_it_was_shown_in(guarded: Guarded) -> None:
-    """128 bits or more, of which only a hash is kept, for its user alone."""
+    """F39: 128 bits or more, of which only a hash is kept, for its user alone."""
     folder = guarded.client.processor.database.parent
     secret = guarded.tokens["admin"]
     assert len(secret) >= 40
