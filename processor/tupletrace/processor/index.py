@@ -44,6 +44,8 @@ _IDLE_S: Final = 5.0
 _SETTLING_SHARE: Final = 0.1
 _SETTLE_WITHIN_S: Final = 1.0
 """Settling has a cost of its own, whatever it settles: it waits for more, but not for longer than this."""
+_SETTLE_BEHIND_S: Final = 2.0
+"""And so much longer while more has come than one batch holds: that is stored first."""
 
 
 def finished(job: "Job[T]") -> T:
@@ -61,8 +63,8 @@ def catch_up(folder: Path, store: Store) -> None:
         pass
 
 
-def batches(folder: Path, store: Store) -> Iterator[None]:
-    """Store what the journal holds, and yield after each batch; the next one is decoded meanwhile."""
+def batches(folder: Path, store: Store) -> Iterator[bool]:
+    """Store what the journal holds; yield after each batch whether another waits, decoded meanwhile."""
     with ThreadPoolExecutor(1, "tupletrace-decoder") as decoder:
         ahead: Future[_Decoded] | None = None
         for requests in journal.read(folder, store.journal_seq, BATCH_BYTES):
@@ -70,10 +72,10 @@ def batches(folder: Path, store: Store) -> Iterator[None]:
             ready, ahead = ahead, decoder.submit(_decoded, requests)
             if ready:
                 _insert(store, *ready.result())
-                yield
+                yield True
         if ahead:
             _insert(store, *ahead.result())
-            yield
+            yield False
 
 
 def _insert(store: Store, batch: pa.Table, told: pa.Table, journal_seq: int, lost: list[Request]) -> None:
@@ -233,8 +235,8 @@ class Indexer:
                 self._broken = None
             if self._woken.is_set() or self._failure is not None:
                 self._woken.clear()
-                for _ in batches(self._folder, self._store):
-                    self._settle()
+                for behind in batches(self._folder, self._store):
+                    self._settle(behind)
                     self._give_back_at = time.monotonic() + _IDLE_S
             self._settle()
         except Exception as error:
@@ -250,9 +252,9 @@ class Indexer:
         else:
             self._failure = None
 
-    def _settle(self) -> None:
+    def _settle(self, behind: bool = False) -> None:
         began = time.monotonic()
-        if began >= self._settle_at:
+        if began >= self._settle_at + (_SETTLE_BEHIND_S if behind else 0):
             self._store.settle(QUIET_MS)
             now = time.monotonic()
             self._settle_at = now + min((now - began) / _SETTLING_SHARE, _SETTLE_WITHIN_S)
