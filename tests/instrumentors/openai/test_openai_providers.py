@@ -96,3 +96,19 @@ def test_an_azure_client_is_azure_whatever_its_host(
     assert facts()["gen_ai.provider.name"] == "azure.ai.openai"
     assert facts()["server.address"] == "gate.example"
     assert facts()["gen_ai.request.model"] == "my-deployment"
+
+
+def test_the_module_itself_calls_whom_it_is_told_to_call_now(
+    provider: Any, instrumented: None, completion: dict[str, Any], spans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.answers_json(completion)
+    monkeypatch.setattr(openai, "api_key", "k")
+    monkeypatch.setattr(openai, "http_client", provider.client()._client)
+    openai._reset_client()
+    for base_url in ("https://api.groq.com/openai/v1", "https://api.x.ai/v1"):
+        monkeypatch.setattr(openai, "base_url", base_url)
+        openai.chat.completions.create(model="m", messages=QUESTION)
+    openai._reset_client()
+
+    told = [span.attributes["gen_ai.provider.name"] for span in spans.get_finished_spans()]
+    assert told == ["groq", "x_ai"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -27,15 +28,23 @@ class Server:
 def server_of(resource: Any) -> Server:
     """Return the server behind ``client.chat.completions``, ``client.responses`` and the like."""
     client = getattr(resource, "_client", None)
-    # The property of openai 3 costs a microsecond, and gives this.
-    url = getattr(client, "_base_url", None) or getattr(client, "base_url", None)
+    # The property of openai 3 costs a microsecond, and gives this; the module's own client asks the module.
+    kept = getattr(client, "_base_url", None) if _is_openais(type(client)) else None
+    url = kept or getattr(client, "base_url", None)
     try:
-        known = _known.get(client)
-        if known is None or known[0] is not url:
-            known = _known[client] = url, _server(client, url)
+        server = _known.get(client)
+        if server is None or server[0] is not url:
+            server = _known[client] = url, _server(client, url)
     except TypeError:  # no client, or one of the program's own making that has no hash
         return _server(client, url)
-    return known[1]
+    return server[1]
+
+
+@lru_cache(maxsize=64)
+def _is_openais(kind: type) -> bool:
+    """Say whether the base URL of such clients is what openai's own property says."""
+    said = getattr(getattr(kind, "base_url", None), "fget", None)
+    return getattr(said, "__module__", None) in ("openai._client", "openai._base_client")
 
 
 def _server(client: Any, url: Any) -> Server:

@@ -16,17 +16,13 @@ from tupletrace.instrumentors.openai.endpoints import ENDPOINTS
 _NAMES: Final = ("chat/completions", "completions", "decisions", "embeddings", "responses")
 _METHODS: Final = {f"/{name}": name.partition("/")[0] for name in _NAMES}
 """Endpoint by path."""
-Watched = Callable[[TelemetryHandler, Any], Wrapper]
 
 
 def patch_posts(patches: Patches, telemetry: TelemetryHandler) -> None:
     """Patch the method that all others post with; below one of them, which tells more, it does nothing."""
     for client, watched in (("SyncAPIClient", synchronous), ("AsyncAPIClient", asynchronous)):
-        patches.wrap("openai._base_client", f"{client}.post", _posted(telemetry, watched))
-
-
-def _posted(telemetry: TelemetryHandler, watched: Watched) -> Wrapper:
-    return posted({path: watched(telemetry, ENDPOINTS[name]) for path, name in _METHODS.items()})
+        wrappers = {path: watched(telemetry, ENDPOINTS[name]) for path, name in _METHODS.items()}
+        patches.wrap("openai._base_client", f"{client}.post", posted(wrappers))
 
 
 def posted(wrappers: Mapping[str, Wrapper]) -> Wrapper:
