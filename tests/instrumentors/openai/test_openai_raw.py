@@ -180,3 +180,21 @@ def test_a_streaming_response_left_unread_ends_when_its_block_ends(
 
     assert provider.sent == []
     assert span().status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize("loaded", [False, True], ids=["sent piece by piece", "there at once"])
+@pytest.mark.parametrize("way", ["with_raw_response", "with_streaming_response"])
+def test_a_stream_that_is_read_as_one_text_has_the_facts(
+    provider: Any, instrumented: None, chat_chunks: list[Any], facts: Any, way: str, loaded: bool
+) -> None:
+    (provider.answers_loaded_stream if loaded else provider.answers_stream)(chat_chunks)
+    create = getattr(provider.client().chat.completions, way).create
+
+    if way == "with_raw_response":
+        assert "[DONE]" in create(**CHAT, stream=True).http_response.read().decode()
+    else:
+        with create(**CHAT, stream=True) as answer:
+            assert "[DONE]" in answer.text()
+
+    assert facts()["gen_ai.usage.output_tokens"] == 7
+    assert facts()["gen_ai.response.finish_reasons"] == ("stop",)

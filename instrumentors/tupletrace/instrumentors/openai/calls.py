@@ -247,7 +247,8 @@ class Call:
         response = getattr(result, "http_response", None)
         if response is None or (loaded(response) is not None and not (streams and chunks is not None)):
             return None
-        watch_body(response, Observation(self, Body(chunks, self._endpoint.binary), response))
+        body = Body(chunks, self._endpoint.binary, loaded(response))
+        watch_body(response, Observation(self, body, response))
         return result
 
     def _chunks(self) -> Gathered | None:
@@ -266,9 +267,7 @@ class Call:
         content = loaded(response)
         if content is None and response is result:
             return result
-        body = Body(self._chunks(), self._endpoint.binary)
-        body.add(content or b"")
-        return body.answer()
+        return Body(self._chunks(), self._endpoint.binary, content).answer()
 
     def _read(self, answer: Any) -> Error | None:
         invocation = self._invocation

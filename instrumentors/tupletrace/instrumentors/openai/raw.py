@@ -27,10 +27,12 @@ class Json(SimpleNamespace):
 class Body:
     """What the program has read of a response, be it JSON or server-sent events."""
 
-    def __init__(self, chunks: Gathered | None, binary: bool) -> None:
+    def __init__(self, chunks: Gathered | None, binary: bool, whole: bytes | None = None) -> None:
         self._chunks = chunks
         self._read: list[bytes] = []
         self._room = 0 if binary and chunks is None else _LARGEST
+        # What has all arrived is handed out without being read from the wire.
+        self._whole = whole if whole is not None and len(whole) <= self._room else b""
 
     def add(self, chunk: bytes) -> None:
         """Keep the next bytes, already decompressed."""
@@ -40,7 +42,7 @@ class Body:
 
     def answer(self) -> Any:
         """Return the answer that the bytes spell; None where they spell none."""
-        body = b"".join(self._read)
+        body = b"".join(self._read) or self._whole
         if self._chunks is None:
             return parse(body)
         data: list[bytes] = []
