@@ -233,6 +233,31 @@ def test_milliseconds_become_seconds(stored: Any) -> None:
     assert stored(strands)["time_to_first_chunk_s"] == 1.5
 
 
+def test_one_key_with_two_units_is_read_as_its_own_dialect_says(stored: Any) -> None:
+    """OpenLIT's are seconds, and of a call that does not stream the whole duration."""
+    openlit = {"gen_ai.sdk.version": "2.54.0", "gen_ai.server.time_to_first_token": 0.25}
+    assert stored(openlit | {"gen_ai.request.stream": True})["time_to_first_chunk_s"] == 0.25
+    assert stored(openlit | {"gen_ai.request.stream": False})["time_to_first_chunk_s"] is None
+    traceai = {"gen_ai.span.kind": "LLM", "gen_ai.server.time_to_first_token": 250}
+    assert stored(traceai)["time_to_first_chunk_s"] == 0.25
+
+
+def test_a_templates_name_is_the_prompts_unless_it_is_the_template(stored: Any) -> None:
+    call = {"openinference.span.kind": "LLM"}
+    row = stored(call | {"llm.prompt_template.name": "greeting", "llm.prompt_template.template": "Hi {name}"})
+    assert (row["prompt_name"], row["prompt_template"]) == ("greeting", "Hi {name}")
+    row = stored(call | {"llm.prompt_template.name": "Hi {name}"})
+    assert (row["prompt_name"], row["prompt_template"]) == (None, "Hi {name}")
+
+
+def test_openlit_tells_of_llama_indexs_retrievers_in_keys_of_its_own(stored: Any) -> None:
+    said = {"index.name": "handbook", "similarity.top_k": 4, "embedding.model": "text-embedding-3-small"}
+    own = {f"gen_ai.framework.{key}": value for key, value in said.items()}
+    row = stored({"gen_ai.operation.name": "retrieval", "gen_ai.sdk.version": "1"} | own)
+    assert row["data_source_id"] == "handbook"
+    assert row["retriever_version"].startswith("retriever-")
+
+
 def test_one_finish_reason_becomes_a_list(stored: Any) -> None:
     assert json.loads(stored({"llm.finish_reason": "stop"})["finish_reasons"]) == ["stop"]
     assert json.loads(stored({"gen_ai.response.finish_reason": "stop,length"})["finish_reasons"]) == [

@@ -105,6 +105,26 @@ def test_messages_in_events_are_the_spans(stored: Any, vendor: str) -> None:
     assert row["prompt_version"].startswith("text-"), "what the system message says is the prompt"
 
 
+def test_calls_and_answers_in_the_place_of_messages_are_calls_and_answers(stored: Any) -> None:
+    """Monocle's of OpenAI's responses, and of a chat's history."""
+    call = {"tool_function": "search", "tool_arguments": '{"q": "x"}'}
+    told = [
+        {"system": "Be kind."},
+        {"user": "Hi"},
+        call | {"call_id": "c1"},
+        {"call_id": "c1", "output": "found"},
+        {"assistant": [json.dumps(call)]},
+    ]
+    row = stored([("data.input", {"input": [json.dumps(one) for one in told]})], {"span.type": "inference"})
+    nameless = [{"role": "assistant", "parts": [CALLED | {"id": None}]}]
+    assert json.loads(row["input_messages"]) == ASKED + nameless
+
+
+def test_the_finish_reason_of_a_choice_is_the_calls(stored: Any) -> None:
+    row = stored(VENDORS["strands"], CHAT)
+    assert json.loads(row["finish_reasons"]) == ["stop"]
+
+
 def test_the_span_itself_is_believed_before_its_events(stored: Any) -> None:
     said = {"gen_ai.usage.input_tokens": 99, "gen_ai.usage.output_tokens": 5}
     own = {"gen_ai.usage.input_tokens": 10}

@@ -170,6 +170,28 @@ def test_what_is_no_text_is_a_part_of_its_kind(said: Any) -> None:
     assert asked == [{"role": "user", "parts": [blob, uri]}]
 
 
+def test_an_answer_that_no_key_holds_is_read_from_the_output(said: Any) -> None:
+    """traceAI's streams have no keys for it, and its keys of LangChain's answers no tool calls."""
+    (_, answered) = said({"gen_ai.span.kind": "LLM", "output.value": "Well."})
+    assert answered == [{"role": "assistant", "parts": [{"type": "text", "content": "Well."}]}]
+    kwargs = {"type": "ai", "content": "", "tool_calls": [{"id": "c1", "name": "search", "args": {"q": "x"}}]}
+    output = {"output.value": json.dumps({"generations": [[{"message": {"kwargs": kwargs}}]]})}
+    role = {"gen_ai.output.messages.0.message.role": "assistant"}
+    (_, answered) = said({"gen_ai.span.kind": "LLM"} | output | role)
+    assert answered == [{"role": "assistant", "parts": [CALLED]}]
+    told = {"gen_ai.output.messages.0.message.content": "In its key."}
+    (_, answered) = said({"gen_ai.span.kind": "LLM"} | output | role | told)
+    assert answered == [{"role": "assistant", "parts": [{"type": "text", "content": "In its key."}]}]
+
+
+def test_what_gemini_thought_is_no_answer(said: Any) -> None:
+    parts = [{"text": "Hm.", "thought": True}, {"text": "Well.", "function_call": None}]
+    content = {"content": {"role": "model", "parts": parts}}
+    attributes = {"gcp.vertex.agent.llm_response": json.dumps(content), "gen_ai.operation.name": "chat"}
+    (_, (answered,)) = said(attributes)
+    assert [part["type"] for part in answered["parts"]] == ["reasoning", "text"]
+
+
 NONSENSE = ["", "x", "{", "[]", "[1]", "[[]]", "null", '{"a": 1}', '[{"role": 1}]', '[{"content": {"a": 1}}]',
             '[{"role": "user", "content": [1, null, "x", {}]}]',
             '[{"tool_calls": [1, null, {"function": 3}]}]',

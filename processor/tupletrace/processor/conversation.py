@@ -90,7 +90,8 @@ def messages(attributes: Attributes, found: dict[str, pa.Array]) -> None:
     )
     if not places and not blobs.num_rows:
         return
-    answer = _told(blobs, _cells(attributes, places), attributes.count)
+    blobs, cells = _apart(blobs, _cells(attributes, places))
+    answer = _told(blobs, cells, attributes.count)
     for side, column in _COLUMN.items():
         told = _spread(answer.filter(pc.equal(answer.column("side"), side)), "messages", attributes.count)
         own = pc.if_else(pc.is_valid(foreign[side]), pa.scalar(None, pa.string()), found[column])
@@ -104,6 +105,19 @@ def _foreign(said: pa.Array) -> pa.Array:
     listed = pc.match_substring_regex(said, r"^\s*[\[{]")
     own = pc.and_not(pc.match_substring(said, '"parts"'), pc.match_substring_regex(said, _EARLIER))
     return pc.if_else(pc.and_not(listed, own), said, pa.scalar(None, pa.string()))
+
+
+def _apart(blobs: pa.Table, cells: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Of what a span says twice keep what stands in keys of its own, if each message there says something."""
+    if not blobs.num_rows or not cells.num_rows:
+        return blobs, cells
+    says = pc.invert(pc.is_in(cells.column("field"), pa.array(["role", "finish"])))
+    message = (
+        cells.append_column("says", says).group_by(["span", "side", "message"]).aggregate([("says", "any")])
+    )
+    told = message.group_by(["span", "side"]).aggregate([("says_any", "all")])
+    blobs = blobs.join(told.filter(told.column("says_any_all")), ["span", "side"], join_type="left anti")
+    return blobs, cells.join(blobs, ["span", "side"], join_type="left anti")
 
 
 def _told(blobs: pa.Table, cells: pa.Table, count: int) -> pa.Table:

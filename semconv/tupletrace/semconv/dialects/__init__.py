@@ -13,6 +13,7 @@ values mean (with ``*``; an empty meaning is none). A source is a key (``a+b``: 
     ai.response.msToFirstChunk / 1000    in another unit
     llm.finish_reason []                 one value where the standard has a list
     tool.name if execute_tool            on spans of these operations (joined by ``|``) only
+    latency / 1000 here                  on spans of this dialect only: others mean something else by the key
 """
 
 import re
@@ -27,7 +28,7 @@ AT_PATH: Final = "json_extract_string(v, "
 _SOURCE: Final = re.compile(
     r"(?P<key>\S+?)"
     r"(?:\s*->\s*(?P<path>\$\S*)|\s*=>\s*(?P<sql>.+?)|\s+/\s+(?P<divisor>[0-9.]+)|\s*(?P<listed>\[\]))?"
-    r"(?:\s+if\s+(?P<operations>\S+))?"
+    r"(?:\s+if\s+(?P<operations>\S+))?(?P<here>\s+here)?"
 )
 
 
@@ -60,7 +61,7 @@ class Source:
         elif found["listed"]:
             sql = "CASE WHEN raw LIKE '[%' THEN raw ELSE CAST(to_json(string_split(raw, ',')) AS VARCHAR) END"
         operations = tuple(found["operations"].split("|")) if found["operations"] else ()
-        own = "." in found["key"]
+        own = "." in found["key"] and not found["here"]
         return cls(found["key"], sql, operations, None if own else dialect)
 
 

@@ -17,7 +17,32 @@ CREATE MACRO event_message(role, said) AS json_merge_patch(
     END
 );
 
--- Monocle's: {"user": "Hi"}, or a list of such objects, each perhaps in a string.
+-- Monocle's: {"user": "Hi"}, or a list of such objects, each perhaps in a string. Calls stand in the place of a
+-- text, or, as their answers, in that of a message.
+CREATE MACRO told_call(said) AS json_object(
+    'id', json_extract(said, '$.call_id'),
+    'name', json_extract(said, '$.tool_function'),
+    'arguments', json_extract(said, '$.tool_arguments')
+);
+
+CREATE MACRO told_message(said) AS CASE
+    WHEN json_exists(said, '$.tool_function')
+        THEN json_object('role', 'assistant', 'tool_calls', json_array(told_call(said)))
+    WHEN json_exists(said, '$.call_id')
+        THEN json_object('role', 'tool', 'tool_call_id', said ->> 'call_id', 'content', json_extract(said, '$.output'))
+    WHEN json_type(said) = 'OBJECT' AND len(json_keys(said)) = 1 THEN list_transform(
+        [json_extract(said, '$.*')[1]],
+        lambda content: CASE
+            WHEN json_exists(unpacked(json_extract(content, '$[0]')), '$.tool_function') THEN json_object(
+                'role', json_keys(said)[1],
+                'tool_calls', list_transform(CAST(content AS JSON[]), lambda one: told_call(unpacked(one)))
+            )
+            ELSE json_object('role', json_keys(said)[1], 'content', content)
+        END
+    )[1]
+    ELSE said
+END;
+
 CREATE MACRO told_by_role(said) AS CASE
     WHEN NOT json_valid(said) OR json_type(said) NOT IN ('OBJECT', 'ARRAY') THEN said
     ELSE CAST(to_json(list_transform(
@@ -25,9 +50,7 @@ CREATE MACRO told_by_role(said) AS CASE
             CASE WHEN json_type(said) = 'ARRAY' THEN CAST(said AS JSON[]) ELSE [CAST(said AS JSON)] END,
             lambda one: unpacked(one)
         ),
-        lambda one: CASE WHEN json_type(one) = 'OBJECT' AND len(json_keys(one)) = 1
-            THEN json_object('role', json_keys(one)[1], 'content', json_extract(one, '$."' || json_keys(one)[1] || '"'))
-            ELSE one END
+        lambda one: told_message(one)
     )) AS VARCHAR)
 END;
 
