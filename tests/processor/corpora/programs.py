@@ -22,11 +22,16 @@ QUESTION = "What is the weather in Paris?"
 SYSTEM = "You are a kind guide."
 
 
-def chat() -> None:
+def get_weather(city: str) -> str:
+    """Get the weather of a city"""
+    return "Sunny, 21 C"
+
+
+def chat(wrapped: Any = None) -> None:
     """A tool call, streams with and without usage, a picture, the responses API, embeddings."""
     from openai import OpenAI
 
-    client = OpenAI()
+    client: Any = wrapped or OpenAI()
     tools: Any = [{"type": "function", "function": WEATHER}]
     messages: list[Any] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
     asked = client.chat.completions.create(model=MODEL, messages=messages, tools=tools).choices[0].message
@@ -49,24 +54,25 @@ def chat() -> None:
     client.embeddings.create(model="text-embedding-3-small", input=["a", "b"])
 
 
-def agent() -> None:
+def agent(*callbacks: Any) -> None:
     """A chain of a template and a model, then an agent with a tool."""
     from langchain.agents import create_agent
     from langchain_core.prompts import ChatPromptTemplate
     from langchain_openai import ChatOpenAI
 
-    def get_weather(city: str) -> str:
-        """Get the weather of a city"""
-        return "Sunny, 21 C"
-
     model = ChatOpenAI(model=MODEL)
     prompt = ChatPromptTemplate.from_messages(
         [("system", "You are a kind guide to {city}."), ("user", "{q}")]
     )
-    config: Any = {"metadata": {"thread_id": "t-1", "user_id": "u-1"}, "tags": ["blue"]}
+    config: Any = {
+        "metadata": {"thread_id": "t-1", "user_id": "u-1"},
+        "tags": ["blue"],
+        "callbacks": list(callbacks),
+    }
     print((prompt | model).invoke({"city": "Paris", "q": "What is the capital?"}, config).content)
     runner: Any = create_agent(model, [get_weather], system_prompt=SYSTEM, name="guide")
-    answer = runner.invoke({"messages": [("user", QUESTION)]}, {"configurable": {"thread_id": "t-2"}})
+    config = {"configurable": {"thread_id": "t-2"}, "callbacks": list(callbacks)}
+    answer = runner.invoke({"messages": [("user", QUESTION)]}, config)
     print(json.dumps(answer["messages"][-1].content))
 
 
