@@ -7,6 +7,7 @@ The same traces (``traces.py``, with messages on their calls) in the native dial
 
 import argparse
 import json
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -32,7 +33,7 @@ _TURNS = (("human", ASKED), ("ai", ANSWERED))
 Said = dict[str, Any]
 
 
-def openinference(said: Said, kind: str = "openinference.span.kind", prefix: str = "llm.") -> Said:
+def openinference(said: Said, kind: str = "openinference.span.kind") -> Said:
     """OpenInference's names; traceAI's old ones differ in one."""
     usage = {"input": "prompt", "output": "completion"}
     made = {
@@ -51,6 +52,23 @@ def openinference(said: Said, kind: str = "openinference.span.kind", prefix: str
         "llm.input_messages.0.message.content": ASKED,
         "llm.output_messages.0.message.role": "assistant",
         "llm.output_messages.0.message.content": ANSWERED,
+    }
+
+
+def traceai(said: Said) -> Said:
+    """TraceAI's: OpenInference's keys after the conventions' names."""
+    told = openinference(said, "gen_ai.span.kind")
+    renamed = {
+        "llm.provider": "gen_ai.provider.name",
+        "llm.model_name": "gen_ai.request.model",
+        "llm.invocation_parameters": "gen_ai.request.parameters",
+        "llm.token_count.prompt": "gen_ai.usage.input_tokens",
+        "llm.token_count.completion": "gen_ai.usage.output_tokens",
+    }
+    return {
+        renamed.get(key, re.sub("^llm[.](input|output)_messages", r"gen_ai.\1.messages", key)): value
+        for key, value in told.items()
+        if key != "llm.system"
     }
 
 
@@ -205,6 +223,7 @@ DIALECTS: dict[str, Callable[[Said], Said]] = {
     "native": lambda said: said | (NATIVE if said["gen_ai.operation.name"] == "chat" else {}),
     "openinference": openinference,
     "traceai (old)": lambda said: openinference(said, "fi.span.kind"),
+    "traceai": traceai,
     "openllmetry": openllmetry,
     "mlflow": mlflow,
     "langfuse": langfuse,
