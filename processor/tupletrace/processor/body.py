@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import pyarrow as pa
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tupletrace.processor import otlp_json
 from tupletrace.processor.admission import Held
@@ -14,8 +16,45 @@ from tupletrace.processor.refusal import MalformedRequest, TooLarge, TooSlow, Un
 
 _WHOLE_S: Final = 60.0
 _PIECE_S: Final = 10.0
+_LINGER_BYTES: Final = 64 * 2**20
 _MAGIC: Final = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _STEP: Final = 2**20
+
+
+class Lingering:
+    """ASGI middleware: after an answer the rest of a body is read, and thrown away, for a while.
+
+    Where a connection is closed with bytes that nobody has read, the client may never see the answer: it
+    would take "come back later", or "too large", for a broken connection.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Let ``app`` answer."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on both ways."""
+        ended = False
+
+        async def receiving() -> Message:
+            nonlocal ended
+            message = await receive()
+            ended = not message.get("more_body", False)
+            return message
+
+        async def sending(message: Message) -> None:
+            last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if last and not ended:
+                await send({**message, "more_body": True})
+                left = _LINGER_BYTES
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PIECE_S):
+                        while not ended and left > 0:
+                            left -= len((await receiving()).get("body", b""))
+                message = {"type": "http.response.body"}
+            await send(message)
+
+        await self._app(scope, receiving, sending)
 
 
 def expected(request: Request, limits: Limits) -> int:

@@ -178,6 +178,7 @@ def _application(
             *settings.admin,
         ],
         middleware=[
+            Middleware(body.Lingering),
             Middleware(guard.Doorkeeper, callers=settings.callers),
             # A preflight carries no token.
             Middleware(

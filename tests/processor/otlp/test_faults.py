@@ -1,6 +1,7 @@
 """F9, F20-F24, F29-F33: what could fill the memory is refused before it is parsed; others do not notice."""
 
 import gzip
+import http.client
 import itertools
 import random
 import socket
@@ -154,6 +155,19 @@ def test_f9_when_too_many_bytes_are_under_way_others_are_asked_to_come_back(
         one.close()
     until(lambda: small.processor.metric("tupletrace_in_flight_bytes") == 0)
     assert small.http("/v1/traces", body).status == 200
+
+
+def test_a_client_that_reads_only_after_it_has_sent_everything_sees_that_it_was_refused(
+    small: Any, otlp: Any
+) -> None:
+    """And may use its connection again, where its body was not too large."""
+    body = otlp.request(otlp.span(11, attributes={"k": "x" * 600_000}))
+    connection = http.client.HTTPConnection(small.processor.http, timeout=30)
+    for content_type, size, status in (("text/plain", 1, 415), (PROTOBUF, 1, 200), (PROTOBUF, 40, 413)):
+        connection.request("POST", "/v1/traces", body * size, {"Content-Type": content_type})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == status
 
 
 def test_f32_f33_a_storm_of_large_batches_is_let_in_as_there_is_room_and_all_of_it_arrives(
