@@ -195,6 +195,7 @@ def test_a_stream_that_is_read_as_one_text_has_the_facts(
     else:
         with create(**CHAT, stream=True) as answer:
             assert "[DONE]" in answer.text()
+    gc.collect()
 
     assert facts()["gen_ai.usage.output_tokens"] == 7
     assert facts()["gen_ai.response.finish_reasons"] == ("stop",)
