@@ -33,6 +33,8 @@ from tupletrace.processor.store import Store
 
 PACED_S = 15
 WATCH_S = 0.03
+GIVEN_BACK_S = 10
+"""So long after a load it has given memory back."""
 
 
 def send(address: str, spans: int, in_flight: int, rate: float) -> dict[str, Any]:
@@ -101,10 +103,11 @@ class Processor:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def memory(self) -> float:
-        """MB of memory that it holds."""
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    def memory(self) -> dict[str, float]:
+        """MB of memory that it holds, and what of that is not the code of libraries."""
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()
+        held, of_files = (int(count) * os.sysconf("SC_PAGE_SIZE") / 2**20 for count in pages[1:3])
+        return {"memory MB": held, "of its own MB": held - of_files}
 
     def count(self) -> int:
         """How many spans are queryable now."""
@@ -167,9 +170,9 @@ def idle(processor: Processor) -> dict[str, float]:
     cpu, start = processor.cpu(), time.monotonic()
     time.sleep(5)
     share = (processor.cpu() - cpu) / (time.monotonic() - start)
-    memory = processor.memory()
+    found = processor.memory() | {"CPU %": share * 100}
     single = [run(processor, traces.SPANS_A_BATCH, 1)["freshness p99 s"] for _ in range(5)]
-    return {"memory MB": memory, "CPU %": share * 100, "freshness of one request s (worst of 5)": max(single)}
+    return found | {"freshness of one request s (worst of 5)": max(single)}
 
 
 def fill(database: Path, spans: int) -> None:
@@ -215,6 +218,8 @@ def measure(asked: argparse.Namespace, folder: Path) -> None:
     for rate in (1_000, best / 2, best * 0.8) if asked.paced else ():
         paced = max(int(rate * PACED_S) // traces.SPANS_A_BATCH, 1) * traces.SPANS_A_BATCH
         report(f"paced at {rate:,.0f} spans/s", run(processor, paced, 128, rate))
+    time.sleep(GIVEN_BACK_S)
+    report("idle again", processor.memory())
     rows = processor.count() - asked.existing
     usage = processor.stop()
     journal = sum(file.stat().st_size for file in folder.glob("bench.duckdb.journal/*"))
