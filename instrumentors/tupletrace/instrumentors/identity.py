@@ -87,7 +87,7 @@ def caller_name(fallback: str | None = None, barriers: tuple[str, ...] = ("async
         if fallback is not None and module.startswith(barriers):
             return fallback
         if module == "__main__" or not (
-            module.startswith(("tupletrace.", "opentelemetry.")) or _is_library(frame.f_code.co_filename)
+            _is_library(frame.f_code.co_filename) or module.startswith(("tupletrace.", "opentelemetry."))
         ):
             break
         frame = frame.f_back

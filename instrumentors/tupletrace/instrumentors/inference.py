@@ -163,6 +163,8 @@ class _Inference(_Lean, InferenceInvocation):
 
     _context_key = CLIENT_INFERENCE_CONTEXT_KEY
     _dataclass_class_object = _Said
+    _of_chunks: tuple[str | None, dict[str, Any]] | None = None
+    """The model that is answering, and the metric attributes of its chunks."""
 
     def __init__(
         self,
@@ -196,6 +198,19 @@ class _Inference(_Lean, InferenceInvocation):
         title = f"{operation} {request_model}" if request_model else operation
         around = self._begin(title, SpanKind.CLIENT, start, context, conversation_id)
         self._enter(set_value(CLIENT_INFERENCE_CONTEXT_KEY, _Said(), around), _attach_to_context)
+
+    def _on_stream_chunk(self, chunk_at: float) -> None:
+        latest = self._stream_last_chunk_at
+        if latest is None:
+            super()._on_stream_chunk(chunk_at)
+            return
+        self._stream_last_chunk_at = chunk_at
+        answering = self.data.response_model
+        if self._of_chunks is None or self._of_chunks[0] != answering:
+            self._of_chunks = answering, self._get_metric_attributes()
+        self._instruments.time_per_output_chunk.record(
+            max(chunk_at - latest, 0.0), attributes=self._of_chunks[1], context=self._span_context
+        )
 
     def _apply_finish(self, error: Error | None = None) -> None:
         if error is not None:

@@ -1,12 +1,12 @@
 """What a provider's answer says: id, model, why it stopped, and the tokens exactly as reported."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry.util.genai.invocation import InferenceInvocation
 
-from tupletrace.instrumentors.llama_index.models import field
+from tupletrace.instrumentors.llama_index.models import field, is_mapping
 from tupletrace.instrumentors.llama_index.usage import Usage
 from tupletrace.semconv import names
 
@@ -98,16 +98,11 @@ def reports(raw: Any) -> bool:
     """Tell whether a chunk from the provider holds more than text; asked of every one, so it is quick."""
     if raw is None:
         return False
-    if any(field(raw, name) for name in _reporting_fields(raw)):
-        return True
+    for name in _REPORTING.intersection(raw) if is_mapping(type(raw)) else _declared_fields(type(raw)):
+        if field(raw, name):
+            return True
     choices = field(raw, "choices")
     return bool(choices) and field(choices[0], "finish_reason") is not None
-
-
-def _reporting_fields(raw: Any) -> Iterable[str]:
-    if isinstance(raw, Mapping):
-        return _REPORTING.intersection(raw)
-    return _declared_fields(type(raw))
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,6 +1,7 @@
 """Which model is called and what it reported: from the model object and the provider's raw answer."""
 
 import contextlib
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -72,7 +73,10 @@ def request_settings(model: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def field(holder: Any, name: str) -> Any:
     """Return a field of an answer, be it an object or a dictionary."""
-    # Asked of every chunk: nearly always a dictionary or an object, and the check for any mapping is slow.
-    if type(holder) is dict or isinstance(holder, Mapping):
-        return holder.get(name)
-    return getattr(holder, name, None)
+    return holder.get(name) if is_mapping(type(holder)) else getattr(holder, name, None)
+
+
+@functools.lru_cache(maxsize=256)
+def is_mapping(kind: type) -> bool:
+    """Say whether objects of a class are mappings, of every chunk: asking the object itself is slow."""
+    return issubclass(kind, Mapping)

@@ -1,14 +1,14 @@
 """Results that arrive in chunks: read under the call's span, handed out in the reader's own context."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
-from contextlib import AbstractContextManager
-from contextvars import Token
+from contextlib import AbstractContextManager, contextmanager
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, Protocol
 
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context
 from opentelemetry.util.genai.stream import AsyncStreamWrapper, SyncStreamWrapper
 
+from tupletrace.instrumentors.current import attach_context, detach_context
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.llama_index.calls import Scope
 
@@ -22,22 +22,6 @@ class Streamed(Protocol):
     def chunk(self, chunk: Any) -> None: ...
     def stop(self, result: Any) -> None: ...
     def fail(self, error: BaseException | str) -> None: ...
-
-
-class _Current:
-    """A context made current again and again, each time until the same call is done with it."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._token: Token[Context] | None = None
-
-    def __enter__(self) -> None:
-        self._token = attach(self._context)
-
-    def __exit__(self, *raised: object) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            detach(token)
 
 
 class _Chunks:
@@ -61,10 +45,32 @@ class _SyncChunks(_Chunks, SyncStreamWrapper[Any]):
         super().__init__(stream)
         self._self_call = call
         self._self_take = guard(f"{call.what} chunk")(call.chunk)
-        self._self_current = _Current(call.invocation.context)
+        self._self_read = self._self_iterator.__next__
+        self._self_context: Context = call.invocation.context
 
-    def _execution_context(self) -> AbstractContextManager[None]:
-        return self._self_current
+    def __next__(self) -> Any:
+        # The base's own way takes twice as long, for every chunk.
+        token = attach_context(self._self_context)
+        try:
+            chunk = self._self_read()
+            self._self_take(chunk)
+        except StopIteration:
+            self._finalize_success()
+            raise
+        except BaseException as error:
+            self._finalize_failure(error)
+            raise
+        finally:
+            detach_context(token)
+        return chunk
+
+    @contextmanager
+    def _execution_context(self) -> Generator[None]:
+        token = attach_context(self._self_context)
+        try:
+            yield
+        finally:
+            detach_context(token)
 
 
 class _AsyncChunks(_Chunks, AsyncStreamWrapper[Any]):
