@@ -26,7 +26,13 @@ COUNTS = {
     "audio_output_tokens": "gen_ai.usage.audio.output_tokens",
     "image_output_tokens": "gen_ai.usage.image.output_tokens",
 }
-NUMBERS = {*COUNTS, "agent_step", "time_to_first_chunk_s"}
+NUMBERS = {
+    *COUNTS,
+    "agent_step",
+    "cache_write_1h_input_tokens",
+    "cache_write_5m_input_tokens",
+    "time_to_first_chunk_s",
+}
 UNREADABLE = [
     -1,
     -1.0,
