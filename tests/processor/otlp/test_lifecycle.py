@@ -218,6 +218,14 @@ def test_c51_a_port_in_use_ends_the_start_with_its_name(client: Any, tupletrace:
     assert done.stderr.count("\n") == 1
 
 
+def test_f37_nothing_is_answered_as_a_page(client: Any) -> None:
+    """What was asked for is in some answers; no browser runs it."""
+    script = "%3Cscript%3Ealert(1)%3C/script%3E"
+    for path in ("/", f"/{script}", f"/v1/traces/{script}", f"/v1/traces?{script}", "/readyz", "/metrics"):
+        for method in ("GET", "POST"):
+            assert "html" not in client.http(path, method=method).headers["content-type"]
+
+
 def test_the_health_service_answers_and_reflection_does_not(client: Any) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
