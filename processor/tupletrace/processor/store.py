@@ -36,6 +36,9 @@ _CHECKPOINT_BYTES: Final = 256 * 2**20
 _ROW_GROUP: Final = 122_880
 """Rows that DuckDB compresses together; a checkpoint compresses a row group that is not full again."""
 _CHECKPOINT_S: Final = 60.0
+_LULL_S: Final = 4.0
+_MANY: Final = _ROW_GROUP // 8
+"""So many spans take memory, uncompressed, while nothing comes: they are brought to disk before that."""
 _LEAST_ROOM: Final = 16 * 2**20
 """Of the disk, beside twice what is not on it: a process does not survive every checkpoint that fails."""
 _RESOURCE: Final = "resource_attributes"
@@ -215,7 +218,9 @@ class Store:
 
         Or before ``coming`` spans, which have no room in the row group of those that are not on disk.
         """
-        due = self._unsaved >= _CHECKPOINT_BYTES or time.monotonic() >= self._saved_at + _CHECKPOINT_S
+        now = time.monotonic()
+        due = self._unsaved >= _CHECKPOINT_BYTES or now >= self._saved_at + _CHECKPOINT_S
+        due |= now >= self._inserted_at + _LULL_S and self._unsaved_spans >= _MANY
         full = self._unsaved_spans + coming > _ROW_GROUP
         due |= full and self._unsaved_spans > 0
         # While the file is copied: later.
