@@ -1,21 +1,25 @@
 """Answers for Python: each a DuckDB relation, which becomes a frame without being copied."""
 
-from collections.abc import Generator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from tupletrace.processor import ask
+from tupletrace.processor.database import StoreError
 from tupletrace.processor.query import Parameters
 
 
 class Connection:
-    """Asks one database, whether a processor is running on it or not."""
+    """Asks one database, whether a processor is running on it or not, from any thread."""
 
-    def __init__(self, answer: ask.Ask) -> None:
-        self._answer = answer
-        self._relations = duckdb.connect()
+    def __init__(self, opened: Callable[[], AbstractContextManager[ask.Ask]]) -> None:
+        self._open = opened
+        self._opened = ExitStack()
+        self._answer = self._opened.enter_context(opened())
+        self._relations = duckdb.connect().execute("SET GLOBAL TimeZone = 'UTC'")
 
     def sql(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyRelation:
         """Return the answer to one read-only query, held in memory: ``.df()``, ``.pl()``, ``.fetchall()``.
@@ -24,19 +28,33 @@ class Connection:
             SqlRefused, SqlFailed: with a message for who wrote the SQL.
             StoreError: the processor does not answer.
         """
-        return self._relations.from_arrow(self._answer(sql, parameters))
+        # Each on a connection of its own: one does not serve two threads.
+        return self._relations.cursor().from_arrow(self._answered(sql, parameters))
+
+    def _answered(self, sql: str, parameters: Parameters) -> pa.Table:
+        try:
+            return self._answer(sql, parameters)
+        except StoreError:
+            # That processor has gone: another one has the file now, or nobody.
+            self._opened.close()
+            self._answer = self._opened.enter_context(self._open())
+            return self._answer(sql, parameters)
 
     def close(self) -> None:
         """Forget the answers that were not taken."""
         self._relations.close()
+        self._opened.close()
 
 
 @contextmanager
 def connected(source: str | Path) -> Generator[Connection]:
     """Yield a connection to a database file, or to a processor by its URL."""
     if str(source).startswith(("http://", "https://")):
-        answering = nullcontext(ask.Processor(str(source)).sql)
+        connection = Connection(lambda: nullcontext(ask.Processor(str(source)).sql))
     else:
-        answering = ask.database(Path(source).expanduser().absolute())
-    with answering as answer, closing(Connection(answer)) as connection:
+        path = Path(source).expanduser().absolute()
+        connection = Connection(lambda: ask.database(path))
+    try:
         yield connection
+    finally:
+        connection.close()
