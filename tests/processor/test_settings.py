@@ -1,6 +1,8 @@
 """What users set: thresholds that every question uses, budgets and who is over, forecasts that say how."""
 
 import json
+import math
+import statistics
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -114,6 +116,17 @@ def test_a_forecast_says_its_method_and_none_is_made_of_few_days(spent: Any) -> 
         "FROM cost_forecast(moment := '2026-01-10', of_route := '/steady') WHERE route IS NOT NULL"
     )
     assert early["method"].startswith("spent, and the mean day of 8 ")
+
+
+def test_a_forecast_says_how_far_off_it_may_be(spent: Any) -> None:
+    """Days that cost what their weekday always did leave nothing open; 2 cheap days of 8 do."""
+    asked = "FROM cost_forecast(moment := $1, of_route := '/steady') WHERE route IS NOT NULL"
+    (steady,), (early,) = (spent.rows(asked, [moment]) for moment in ("2026-02-10", "2026-01-10"))
+    assert (steady["forecast_sd_usd"], steady["degrees_of_freedom"]) == (pytest.approx(0, abs=1e-9), 28 - 7)
+    # The 22 days to come vary as the 8 did, and so does their mean.
+    days = [0.0025, 0.00025, 0.00025, *[0.0025] * 5]
+    error = statistics.stdev(days) * math.sqrt(22 + 22 * 22 / 8)
+    assert (early["forecast_sd_usd"], early["degrees_of_freedom"]) == (pytest.approx(error), 7)
 
 
 def test_a_trend_is_the_slope_of_the_daily_mean(spent: Any) -> None:

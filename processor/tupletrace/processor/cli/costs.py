@@ -2,9 +2,19 @@
 
 import argparse
 from importlib.resources import files
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tupletrace.processor.cli.options import Commands, add_source, add_window, show
+from tupletrace.processor.cli.options import (
+    Commands,
+    add_source,
+    add_window,
+    answering,
+    show,
+    show_table,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _PREFIX: Final = "costs_by_"
 _ASKED: Final = "within(start_time, $since, $until)"
@@ -18,6 +28,8 @@ _WINDOW: Final = f"""
 """In the place of the views of these names: what is made of them is of the window alone."""
 _BETWEEN: Final = ("trace_costs", "route_costs")
 """Views that stand between those and the groupings."""
+_FORECAST: Final = "FROM cost_forecast(moment := $until, of_route := $route)"
+_SURE: Final = 0.95
 _MACRO: Final = "since := $since, until := $until, of_route := $route"
 
 
@@ -45,7 +57,8 @@ def _run(asked: argparse.Namespace) -> int:
     window = {"since": asked.since, "until": asked.until, "route": asked.route}
     if asked.forecast:
         del window["since"]
-        return show(asked, "FROM cost_forecast(moment := $until, of_route := $route)", window)
+        with answering(asked) as ask:
+            return show_table(asked, _between(ask(_FORECAST, window)))
     if asked.trend:
         return show(asked, f"FROM cost_trend({_MACRO})", window)
     view = f"{_PREFIX}{asked.by}"
@@ -53,6 +66,24 @@ def _run(asked: argparse.Namespace) -> int:
         return show(asked, f"FROM {view}")
     between = ", ".join(f"{name} AS ({_query(name)})" for name in _BETWEEN)
     return show(asked, f"WITH {_WINDOW}, {between} FROM ({_query(view)})", window)
+
+
+def _between(forecasts: "pa.Table") -> "pa.Table":
+    """Add between what, in 19 of 20 months, the cost comes out: never below what is spent already."""
+    import scipy.stats
+
+    lows, highs = list[float | None](), list[float | None]()
+    for one in forecasts.to_pylist():
+        middle, error = one["forecast_usd"], one["forecast_sd_usd"]
+        far = (
+            None
+            if error is None
+            else error * float(scipy.stats.t.ppf((1 + _SURE) / 2, one["degrees_of_freedom"]))
+        )
+        lows.append(None if far is None else max(float(middle) - far, float(one["spent_usd"])))
+        highs.append(None if far is None else float(middle) + far)
+    place = forecasts.column_names.index("forecast_usd") + 1
+    return forecasts.add_column(place, "low_usd", [lows]).add_column(place + 1, "high_usd", [highs])
 
 
 def _query(view: str) -> str:

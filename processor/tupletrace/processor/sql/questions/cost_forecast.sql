@@ -1,6 +1,7 @@
 -- What each route, and all of them (route NULL), will have cost at the end of the month: spent so far, and for each day
 -- that is left the mean of its weekday in the last 28 full days (of every day where that are less than 14 days).
--- Below 7 full days nothing is forecast; `method` says what was done. `moment`: as if it were then (UTC).
+-- Below 7 full days nothing is forecast; `method` says what was done. `moment`: as if it were then (UTC). `forecast_sd_usd`:
+-- the forecast's standard error, of the days to come and of the means; it has `degrees_of_freedom` of Student's t.
 CREATE OR REPLACE MACRO cost_forecast(moment := NULL, of_route := NULL) AS TABLE
 WITH clock AS (
     SELECT coalesce(CAST(moment AS TIMESTAMP WITH TIME ZONE), now()) AT TIME ZONE 'UTC' AS clock
@@ -53,24 +54,48 @@ paces AS (
     FROM history
     GROUP BY route
 ),
-weekdays AS (
-    SELECT route, isodow(day) AS weekday, avg(usd) AS usd FROM history GROUP BY route, weekday
+-- What a day is expected to cost: by its weekday, or any day (NULL).
+expected AS (
+    SELECT
+        history.route,
+        CASE WHEN paces.days >= 14 THEN isodow(history.day) END AS weekday,
+        avg(history.usd) AS usd,
+        count(*) AS days,
+        var_pop(history.usd) * count(*) AS squares
+    FROM history
+    JOIN paces ON paces.route IS NOT DISTINCT FROM history.route
+    GROUP BY history.route, CASE WHEN paces.days >= 14 THEN isodow(history.day) END
 ),
 ahead AS (
-    SELECT CAST(unnest(generate_series(today, month + INTERVAL 1 MONTH - INTERVAL 1 DAY, INTERVAL 1 DAY)) AS DATE) AS day FROM bounds
+    SELECT isodow(day) AS weekday, CASE WHEN day = today THEN left_of_today ELSE 1 END AS part
+    FROM (
+        SELECT
+            today,
+            left_of_today,
+            CAST(unnest(generate_series(today, month + INTERVAL 1 MONTH - INTERVAL 1 DAY, INTERVAL 1 DAY)) AS DATE) AS day
+        FROM bounds
+    ) AS days
+),
+parts AS (
+    SELECT
+        expected.route,
+        expected.usd,
+        expected.days,
+        expected.squares,
+        coalesce(sum(ahead.part), 0) AS coming_days,
+        coalesce(sum(ahead.part * ahead.part), 0) AS part_squares
+    FROM expected
+    LEFT JOIN ahead ON ahead.weekday = coalesce(expected.weekday, ahead.weekday)
+    GROUP BY expected.route, expected.weekday, expected.usd, expected.days, expected.squares
 ),
 coming AS (
     SELECT
-        paces.route,
-        sum(
-            CASE WHEN ahead.day = bounds.today THEN bounds.left_of_today ELSE 1 END
-            * CASE WHEN paces.days >= 14 THEN weekdays.usd ELSE paces.usd_per_day END
-        ) AS usd
-    FROM paces
-    CROSS JOIN bounds
-    CROSS JOIN ahead
-    LEFT JOIN weekdays ON weekdays.route IS NOT DISTINCT FROM paces.route AND weekdays.weekday = isodow(ahead.day)
-    GROUP BY paces.route
+        route,
+        sum(usd * coming_days) AS usd,
+        CAST(sum(days) - count(*) AS BIGINT) AS degrees_of_freedom,
+        sqrt(sum(squares) / nullif(sum(days) - count(*), 0) * sum(part_squares + coming_days * coming_days / days)) AS sd
+    FROM parts
+    GROUP BY route
 )
 SELECT
     bounds.month,
@@ -82,6 +107,8 @@ SELECT
         WHEN paces.days < 14 THEN 'spent, and the mean day of ' || paces.days || ' for each day that is left'
         ELSE 'spent, and the mean of its weekday in ' || paces.days || ' days for each day that is left'
     END AS method,
+    CASE WHEN paces.days >= 7 THEN coming.sd END AS forecast_sd_usd,
+    CASE WHEN paces.days >= 7 THEN coming.degrees_of_freedom END AS degrees_of_freedom,
     coalesce(paces.days, 0) AS days,
     paces.usd_per_day,
     CASE WHEN paces.days >= 7 THEN paces.trend_usd_per_day END AS trend_usd_per_day,
