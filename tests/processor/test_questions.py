@@ -7,16 +7,21 @@ import pty
 import re
 import select
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
-from tupletrace.processor import connect, query
+from tupletrace.processor import query
 from tupletrace.processor.cli import main
 from tupletrace.processor.database import statement_names
 
@@ -107,6 +112,12 @@ def history(open_database: Callable[..., Any], otlp: Any) -> History:
     return History(open_database(), otlp)
 
 
+@pytest.fixture(scope="module")
+def auditor(open_database: Callable[..., Any]) -> SimpleNamespace:
+    """A database, and a number for each run in it."""
+    return SimpleNamespace(database=open_database(), runs=count(1))
+
+
 def prompt_version(rows: list[dict[str, Any]]) -> str:
     (found,) = {row["version"] for row in rows if row["layer"] == "prompt"}
     return found
@@ -154,6 +165,67 @@ def test_the_audit_of_a_month_names_every_tuple_with_its_share_its_times_and_its
 def test_the_audit_keeps_to_its_window(history: History) -> None:
     rows = history.ask("SELECT DISTINCT traces FROM audit('2026-03-01', '2026-03-11')")
     assert rows == [{"traces": 40}]
+
+
+Served = tuple[int, str, str, str, bool]
+"""Hours after March began, the route, the model that answered, the prompt, whether it came late."""
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-48, 31 * 24 + 48),
+            st.sampled_from(["a", "b"]),
+            st.sampled_from(["gpt-4o-2024-08-06", "gpt-4o-2024-11-20"]),
+            st.sampled_from(["Be kind.", "Be brief.", "Be both."]),
+            st.booleans(),
+        ),
+        max_size=12,
+    )
+)
+def test_an_audit_is_what_counting_by_hand_gives(auditor: Any, otlp: Any, served: list[Served]) -> None:
+    """One alias and one label all along, whatever they meant; some traces come when others have settled."""
+    run = next(auditor.runs)
+    bodies: dict[bool, list[bytes]] = {False: [], True: []}
+    expected = defaultdict[tuple[str, str], list[tuple[datetime, str]]](list)
+    for number, (hour, end, model, text, late) in enumerate(served):
+        start, route = MARCH + hour * HOUR, f"/{run}/{end}"
+        said = {
+            "tupletrace.route": route,
+            "gen_ai.response.model": model,
+            "gen_ai.system_instructions": f'[{{"type": "text", "content": "{text}"}}]',
+        }
+        call = otlp.call(run * 100 + number, 1, attributes=said, start=start, end=start + 10**9)
+        bodies[late].append(otlp.request(call))
+        if 0 <= hour < 31 * 24:
+            expected[route, model].append((at(start), text))
+    for some in bodies.values():
+        auditor.database.insert(*some)
+        auditor.database.store.settle(0)
+
+    rows = auditor.database.rows(
+        "FROM audit('2026-03-01', '2026-04-01') WHERE starts_with(route, $1)", [f"/{run}/"]
+    )
+    prompts = {(row["route"], row["tuple_id"]): row for row in rows if row["layer"] == "prompt"}
+    models = {(row["route"], row["tuple_id"]): row["version"] for row in rows if row["layer"] == "model"}
+    assert {(route, models[route, tuple_id]) for route, tuple_id in prompts} == set(expected)
+    for (route, tuple_id), row in prompts.items():
+        one = sorted(expected[route, models[route, tuple_id]])
+        all_of_route = sum(len(some) for (other, _), some in expected.items() if other == route)
+        assert (row["traces"], row["share"]) == (len(one), pytest.approx(len(one) / all_of_route))
+        assert (row["first_seen"], row["last_seen"], row["version"]) == (one[0][0], one[-1][0], "3")
+        texts = {text: [when for when, other in one if other == text] for _, text in one}
+        assert row["distinct_texts"] == len(texts)
+        for kept in row["served_texts"]:
+            (text,) = (text for text in texts if text in kept["text"])
+            times = texts.pop(text)
+            assert (kept["traces"], kept["first_seen"], kept["last_seen"]) == (
+                len(times),
+                times[0],
+                times[-1],
+            )
+        assert not texts
 
 
 def test_what_changed_between_two_times_is_said_by_layer(history: History) -> None:
@@ -293,6 +365,15 @@ def test_tuples_lists_each_with_its_share_and_layers(command: Any) -> None:
     assert "prompt answer 4" in rows[1]["layers"]
 
 
+def test_a_forecast_comes_with_the_interval_in_which_it_may_end(command: Any) -> None:
+    every, route = command("costs", "--forecast", "--until", "2026-03-20")
+    assert (every["route"], route["route"]) == (None, "/ask")
+    assert route["spent_usd"] <= route["low_usd"] < route["forecast_usd"] < route["high_usd"]
+    (early, _) = command("costs", "--forecast", "--until", "2026-03-03")
+    assert (early["low_usd"], early["high_usd"]) == (None, None)
+    assert early["method"].startswith("not enough data")
+
+
 def test_audit_answers_for_a_month(command: Any) -> None:
     rows = command("audit", "--from", "2026-03-01", "--to", "2026-04-01")
     assert {row["layer"] for row in rows} == {"model", "prompt", "tools", "evaluator"}
@@ -385,16 +466,6 @@ def test_markdown_keeps_its_table_whatever_a_cell_holds(command: Any) -> None:
         command("sql", "SELECT 'a|b' || chr(10) || 'c' AS x", form="markdown").splitlines()[2]
         == r"| a\|b<br>c |"
     )
-
-
-def test_python_gets_relations(command: Any) -> None:
-    file = command("sql", "SELECT 1", form="path")
-    with connect(file) as connection:
-        found = connection.sql("FROM traces WHERE route = $1", ["/ask"])
-        assert found.count("*").fetchall() == [(125,)]
-        assert found.to_arrow_table().num_rows == 125
-        with pytest.raises(query.SqlRefused):
-            connection.sql("DROP TABLE spans")
 
 
 def test_the_shell_answers_statements_and_completes_names(command: Any) -> None:
