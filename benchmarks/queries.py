@@ -51,7 +51,7 @@ QUESTIONS: Final = {
     "last 100 traces": "FROM traces ORDER BY start_time DESC LIMIT 100",
     "one trace: its spans": "FROM trace_spans($trace)",
     "one trace: its row": "FROM traces WHERE trace_id = $trace",
-    "one trace: its calls": "FROM llm_calls WHERE trace_id = $trace",
+    "one trace: its calls": "FROM trace_calls($trace)",
     "tuples of a route": "FROM tuple_quality(of_route := '/route-3')",
     "compare two tuples": f"FROM trace_measures(of_route := '/route-3') WHERE tuple_id IN ({TUPLES})",
 }

@@ -35,8 +35,8 @@ _SPANS: Final = """
         calls.cost_usd,
         calls.cost_status
     FROM trace_spans($1) AS spans
-    LEFT JOIN usage_roles AS roles ON roles.trace_id = spans.trace_id AND roles.span_id = spans.span_id
-    LEFT JOIN llm_calls AS calls ON calls.trace_id = spans.trace_id AND calls.span_id = spans.span_id
+    LEFT JOIN usage_roles AS roles ON roles.trace_id = $1 AND roles.span_id = spans.span_id
+    LEFT JOIN trace_calls($1) AS calls ON calls.span_id = spans.span_id
     WHERE within(spans.start_time, $2, $3)
     ORDER BY spans.start_unix_nano, spans.span_id
 """

@@ -2,6 +2,6 @@
 CREATE OR REPLACE MACRO trace_spans(of_trace) AS TABLE
 SELECT spans.*
 FROM settled_traces AS t
-JOIN spans ON spans.trace_id = t.trace_id AND spans.journal_seq BETWEEN t.first_seq AND t.settled_seq
-WHERE t.trace_id = of_trace
+JOIN spans ON spans.journal_seq BETWEEN t.first_seq AND t.settled_seq
+WHERE t.trace_bits = trace_bits(of_trace) AND t.trace_id = of_trace AND spans.trace_id = of_trace
 ORDER BY spans.start_unix_nano, spans.span_id;

@@ -1,6 +1,8 @@
--- One row a trace, made of its spans; settled_seq: the journal's last indexed request when it was made, ascending.
+-- One row a trace, made of its spans; settled_seq: the journal's last indexed request when it was made, ascending;
+-- trace_bits: the last 64 bits of trace_id, among which one is found six times as fast.
 CREATE TABLE IF NOT EXISTS settled_traces (
     trace_id VARCHAR,
+    trace_bits UBIGINT,
     route VARCHAR,
     service_name VARCHAR,
     start_time TIMESTAMP WITH TIME ZONE,

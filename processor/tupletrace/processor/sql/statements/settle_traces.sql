@@ -43,7 +43,7 @@ WHERE settled_seq = indexed_seq()
   AND trace_id IN (SELECT trace_id FROM settling);
 
 INSERT INTO settled_traces BY NAME
-SELECT *, indexed_seq() AS settled_seq
+SELECT *, trace_bits(trace_id) AS trace_bits, indexed_seq() AS settled_seq
 FROM traces_with('settling_spans', 'settling_sets', 'settling_tuples', 'settling_costs');
 
 DELETE FROM open_traces;

@@ -2,6 +2,6 @@
 -- `layers_id`: which layers did, equal for equal ones.
 CREATE OR REPLACE VIEW traces AS
 SELECT
-    * EXCLUDE (has_root, first_seq, settled_seq),
+    * EXCLUDE (trace_bits, has_root, first_seq, settled_seq),
     has_root AND settled_seq <= coalesce((SELECT max(value) FROM meta WHERE key = 'quiet_seq'), -1) AS complete
 FROM settled_traces;

@@ -1,0 +1,1 @@
+-- Traces are found by 64 bits of their ids. Rollups are made anew from the spans.
