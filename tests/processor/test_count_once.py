@@ -245,6 +245,23 @@ def test_one_response_that_two_libraries_tell_of_in_two_traces_is_one_call(
     assert world.calls(other) == []
 
 
+def test_a_response_that_is_fetched_again_and_told_in_another_trace_too_is_one_call(
+    world: World, otlp: Any
+) -> None:
+    """A gateway's span lost its parent; what counts in the trace of the client fetched the response again."""
+    trace, other = world.new(), world.new()
+    said = {"gen_ai.response.id": f"chatcmpl-{trace}"}
+    client = otlp.call(trace, 1, None, (100, 20), said, **timed(otlp, 0, 50))
+    again = otlp.call(trace, 2, None, (100, 20), said, **timed(otlp, 60, 61))
+    proxy = otlp.call(other, 3, None, (100, 20), said, **timed(otlp, 9, 40))
+    upstream = otlp.call(other, 4, 3, (100, 20), **timed(otlp, 10, 39))
+    late = world.scoped(("gateway", [proxy, upstream]))
+    world.database.insert(world.scoped(("client", [client, again])))
+    roles = world.roles(late, traces=[trace, other])
+    assert roles == {1: ("duplicate", 2), 2: ("leaf", None), 3: ("duplicate", 2), 4: ("duplicate", 2)}
+    assert len(world.calls(trace)) == 1
+
+
 def test_a_failed_call_that_two_libraries_tell_of_in_two_traces_is_one(world: World, otlp: Any) -> None:
     """There is no response to know it by: the client's span is alone, and in time within the framework's."""
     trace, other = world.new(), world.new()

@@ -53,7 +53,8 @@ halves AS (
     JOIN settled_llm_calls AS calls
         ON calls.response_id = arrived.response_id
         AND calls.trace_id <> arrived.trace_id
-        AND calls.start_time <= arrived.end_time
+        -- What counts there may be what fetched it again.
+        AND calls.start_time <= arrived.end_time + INTERVAL 1 MINUTE
         AND calls.start_time + to_microseconds(calls.duration_ns // 1000 + 1) >= arrived.start_time
     WHERE calls.start_time >= (SELECT min(start_time) - INTERVAL 1 MINUTE FROM arrived)
 ),

@@ -91,53 +91,6 @@ single AS MATERIALIZED (
           SELECT 1 FROM fetched WHERE fetched.trace_id = calls.trace_id AND fetched.span_id = calls.span_id
       )
 ),
-lonely AS (
-    SELECT trace_id, count(*) = 1 AS alone, bool_or(parent_span_id IS NULL) AS has_root
-    FROM query_table(members)
-    WHERE trace_id IN (SELECT unnest([trace_id, framework_trace_id]) FROM query_table(lost_parents))
-    GROUP BY trace_id
-),
-orphans AS MATERIALIZED (
-    SELECT
-        pairs.trace_id,
-        pairs.span_id,
-        pairs.start_unix_nano,
-        -- The nearest around it; of those with its response the outermost, which counts for all of them.
-        max_by(
-            {'in_trace': framework_trace_id, 'is_span': framework_span_id},
-            CASE
-                WHEN same_response THEN (1, -framework_start_unix_nano, framework_trace_id, framework_span_id)
-                ELSE (0, framework_start_unix_nano, framework_trace_id, framework_span_id)
-            END
-        ) AS counted
-    FROM query_table(lost_parents) AS pairs
-    JOIN single AS client
-        ON client.trace_id = pairs.trace_id
-        AND client.span_id = pairs.span_id
-        AND client.start_unix_nano = pairs.start_unix_nano
-    JOIN single AS framework
-        ON framework.trace_id = framework_trace_id
-        AND framework.span_id = framework_span_id
-        AND framework.start_unix_nano = framework_start_unix_nano
-    JOIN lonely AS client_trace ON client_trace.trace_id = pairs.trace_id
-    JOIN lonely AS framework_trace ON framework_trace.trace_id = framework_trace_id
-    -- A root that has yet to come may show that they are two.
-    WHERE CASE
-        WHEN same_response THEN client_trace.has_root AND framework_trace.has_root ELSE client_trace.alone
-    END
-    GROUP BY pairs.trace_id, pairs.span_id, pairs.start_unix_nano
-),
-counted AS MATERIALIZED (
-    SELECT trace_id, span_id, start_unix_nano, response_id
-    FROM single
-    WHERE NOT EXISTS (
-        SELECT 1
-        FROM orphans
-        WHERE orphans.trace_id = single.trace_id
-          AND orphans.span_id = single.span_id
-          AND orphans.start_unix_nano = single.start_unix_nano
-    )
-),
 near AS MATERIALIZED (
     SELECT trace_id, outer_id AS span_id, inner_id AS other_id, distance FROM pairs
     UNION ALL
@@ -154,15 +107,92 @@ reached AS (
     JOIN near AS second ON second.trace_id = first.trace_id AND second.span_id = first.other_id
     WHERE second.other_id <> first.span_id
 ),
-links AS (
+links AS MATERIALIZED (
     SELECT
         reached.trace_id,
         reached.span_id,
-        arg_min(counted.span_id, (reached.distance, counted.span_id)) AS nearest_id,
-        count(DISTINCT CASE WHEN reached.distance < 1000 THEN counted.span_id END) AS calls
+        arg_min(
+            {'span_id': single.span_id, 'start_unix_nano': single.start_unix_nano},
+            (reached.distance, single.span_id, single.start_unix_nano)
+        ) AS nearest,
+        count(DISTINCT CASE WHEN reached.distance < 1000 THEN single.span_id END) AS calls
     FROM reached
-    JOIN counted ON counted.trace_id = reached.trace_id AND counted.span_id = reached.other_id
+    JOIN single ON single.trace_id = reached.trace_id AND single.span_id = reached.other_id
     GROUP BY reached.trace_id, reached.span_id
+),
+others AS MATERIALIZED (
+    SELECT
+        calls.trace_id,
+        calls.span_id,
+        calls.start_unix_nano,
+        links.nearest,
+        coalesce(links.calls > 1, FALSE) OR calls.runs AS sums
+    FROM calls
+    LEFT JOIN links ON links.trace_id = calls.trace_id AND links.span_id = calls.span_id
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM single
+        WHERE single.trace_id = calls.trace_id
+          AND single.span_id = calls.span_id
+          AND single.start_unix_nano = calls.start_unix_nano
+    )
+),
+-- Which span counts in its trace for each that tells of a call; `since`: when the first of these began.
+told_by AS MATERIALIZED (
+    SELECT *, min(start_unix_nano) OVER (PARTITION BY trace_id, counts) AS since
+    FROM (
+        SELECT
+            trace_id, span_id, start_unix_nano, {'span_id': span_id, 'start_unix_nano': start_unix_nano} AS counts,
+            TRUE AS itself
+        FROM single
+        UNION ALL
+        SELECT trace_id, span_id, start_unix_nano, nearest, FALSE
+        FROM others
+        WHERE NOT sums AND nearest IS NOT NULL
+    )
+),
+lonely AS (
+    SELECT trace_id, count(*) = 1 AS alone, bool_or(parent_span_id IS NULL) AS has_root
+    FROM query_table(members)
+    WHERE trace_id IN (SELECT unnest([trace_id, framework_trace_id]) FROM query_table(lost_parents))
+    GROUP BY trace_id
+),
+halves AS MATERIALIZED (
+    SELECT
+        pairs.trace_id,
+        client.counts,
+        -- The nearest around it; of those with its response the outermost, which counts for all of them.
+        max_by(
+            {'trace_id': framework.trace_id, 'counts': framework.counts},
+            CASE
+                WHEN same_response THEN (1, -framework_start_unix_nano, framework_trace_id, framework_span_id)
+                ELSE (0, framework_start_unix_nano, framework_trace_id, framework_span_id)
+            END
+        ) AS other
+    FROM query_table(lost_parents) AS pairs
+    JOIN told_by AS client
+        ON client.trace_id = pairs.trace_id
+        AND client.span_id = pairs.span_id
+        AND client.start_unix_nano = pairs.start_unix_nano
+    JOIN told_by AS framework
+        ON framework.trace_id = framework_trace_id
+        AND framework.span_id = framework_span_id
+        AND framework.start_unix_nano = framework_start_unix_nano
+    JOIN lonely AS client_trace ON client_trace.trace_id = pairs.trace_id
+    JOIN lonely AS framework_trace ON framework_trace.trace_id = framework_trace_id
+    -- A root that has yet to come may show that they are two. Of two traces the first counts, never each for the other.
+    WHERE CASE
+        WHEN same_response
+            THEN client_trace.has_root AND framework_trace.has_root
+                AND (framework.since, framework.trace_id) < (client.since, client.trace_id)
+        ELSE client_trace.alone AND client.itself AND framework.itself
+    END
+    GROUP BY pairs.trace_id, client.counts
+),
+orphans AS MATERIALIZED (
+    SELECT halves.trace_id, halves.counts, coalesce(further.other, halves.other) AS other
+    FROM halves
+    LEFT JOIN halves AS further ON further.trace_id = halves.other.trace_id AND further.counts = halves.other.counts
 )
 SELECT
     trace_id,
@@ -174,28 +204,22 @@ SELECT
 FROM call_spans_of(members)
 WHERE trace_id NOT IN (SELECT trace_id FROM query_table(tangled))
 UNION ALL
-SELECT trace_id, span_id, start_unix_nano, 'leaf', NULL, NULL
-FROM counted
-UNION ALL
-SELECT trace_id, span_id, start_unix_nano, 'duplicate', counted.is_span, counted.in_trace
-FROM orphans
-UNION ALL
 SELECT
-    calls.trace_id,
-    calls.span_id,
-    calls.start_unix_nano,
-    CASE WHEN links.calls > 1 OR calls.runs THEN 'rollup' ELSE 'duplicate' END,
-    CASE WHEN links.calls > 1 OR calls.runs THEN NULL ELSE links.nearest_id END,
-    NULL
-FROM calls
-LEFT JOIN links ON links.trace_id = calls.trace_id AND links.span_id = calls.span_id
-WHERE NOT EXISTS (
-    SELECT 1
-    FROM single
-    WHERE single.trace_id = calls.trace_id
-      AND single.span_id = calls.span_id
-      AND single.start_unix_nano = calls.start_unix_nano
-)
+    told_by.trace_id,
+    told_by.span_id,
+    told_by.start_unix_nano,
+    CASE WHEN orphans.other IS NULL AND told_by.itself THEN 'leaf' ELSE 'duplicate' END,
+    CASE
+        WHEN orphans.other IS NOT NULL THEN orphans.other.counts.span_id
+        WHEN NOT told_by.itself THEN told_by.counts.span_id
+    END,
+    orphans.other.trace_id
+FROM told_by
+LEFT JOIN orphans ON orphans.trace_id = told_by.trace_id AND orphans.counts = told_by.counts
+UNION ALL
+SELECT trace_id, span_id, start_unix_nano, CASE WHEN sums THEN 'rollup' ELSE 'duplicate' END, NULL, NULL
+FROM others
+WHERE sums OR nearest IS NULL
 UNION ALL
 SELECT trace_id, span_id, start_unix_nano, 'rollup', NULL, NULL
 FROM query_table(members)
