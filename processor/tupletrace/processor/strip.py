@@ -31,12 +31,23 @@ _RESPONSES: Final = (
 )
 _STORED: Final = "SELECT trace_id, span_id FROM spans WHERE journal_seq BETWEEN $first AND $last"
 ROWS: Final = """
-    SELECT * REPLACE (coalesce(input_hash, left(md5(input_messages), 8)) AS input_hash)
+    SELECT spans.* REPLACE (
+        coalesce(input_hash, left(md5(input_messages), 8)) AS input_hash,
+        coalesce(calls.estimated_input_tokens, spans.estimated_input_tokens) AS estimated_input_tokens,
+        coalesce(calls.estimated_output_tokens, spans.estimated_output_tokens) AS estimated_output_tokens,
+        coalesce(calls.estimated_by, spans.estimated_by) AS estimated_by
+    )
     FROM spans
-    WHERE journal_seq BETWEEN $first AND $last AND trace_id IN (FROM due)
-    ORDER BY journal_seq
+    LEFT JOIN settled_llm_calls AS calls
+        ON calls.trace_id = spans.trace_id
+        AND calls.span_id = spans.span_id
+        AND calls.start_time = spans.start_time
+        AND calls.settled_seq >= $first
+        AND calls.estimated_by IS NOT NULL
+    WHERE spans.journal_seq BETWEEN $first AND $last AND spans.trace_id IN (FROM due)
+    ORDER BY spans.journal_seq
 """
-"""Rows of due spans, with so much of the question that two of them can be told apart."""
+"""Rows of due spans, with what was estimated and so much of the question that two can be told apart."""
 
 
 class Ask(Protocol):
