@@ -98,5 +98,11 @@ FROM ancestors_of('settling_spans', 'settling_tangled');
 CREATE OR REPLACE TEMPORARY TABLE settling_roles AS
 FROM usage_roles_of('settling_spans', 'settling_tangled', 'settling_lost_parents', 'settling_ancestors');
 
+CREATE OR REPLACE TEMPORARY TABLE settling_filled AS
+FROM filled_calls_of('settling_spans', 'settling_roles', 'settling_ancestors');
+
+CREATE OR REPLACE TEMPORARY TABLE settling_steps AS
+FROM agent_steps_of('settling_filled', 'settling_ancestors');
+
 CREATE OR REPLACE TEMPORARY TABLE settling_calls AS
-FROM calls_by('settling_spans', 'settling_roles', 'settling_ancestors');
+FROM calls_by('settling_filled', 'settling_steps');
