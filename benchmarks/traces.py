@@ -129,14 +129,17 @@ def _trace(rng: random.Random, now: int) -> list[Span]:
 
 
 def batches(spans: int, seed: int = 0) -> Iterator[bytes]:
-    """Yield serialized requests of ``SPANS_A_BATCH`` spans, ``spans`` in all or a few less: ever new ids."""
-    rng, now = random.Random(seed), time.time_ns()
-    patterns = _patterns(rng, now, min(PATTERNS, spans // SPANS_A_BATCH))
+    """Yield serialized requests of ``SPANS_A_BATCH`` spans, ``spans`` in all or a few less: ever new ids.
+
+    The rest follows from ``seed``. An id that an earlier run sent, too, would open its trace again.
+    """
+    patterns = _patterns(random.Random(seed), time.time_ns(), min(PATTERNS, spans // SPANS_A_BATCH))
+    new = random.SystemRandom()
     left = spans // SPANS_A_BATCH
     while left > 0:
-        change = rng.randbytes(16), rng.randbytes(8)
+        change = new.randbytes(16), new.randbytes(8)
         other_digits = np.arange(256, dtype=np.uint8)
-        other_digits[_DIGITS] = rng.sample(list(_DIGITS), len(_DIGITS))
+        other_digits[_DIGITS] = new.sample(list(_DIGITS), len(_DIGITS))
         for body, digits, *ids in patterns[:left]:
             renamed = body.copy()
             renamed[digits] = other_digits[renamed[digits]]
