@@ -1,12 +1,14 @@
 """``tupletrace.processor.connect()``: frames for Python, whether a processor runs or not."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from tupletrace.processor import connect, query
 from tupletrace.processor.database import StoreError
 
+ROOT = Path(__file__).parents[2]
 CALLS = "SELECT trace_id, cost_usd, input_tokens, start_time FROM llm_calls ORDER BY trace_id"
 
 
@@ -42,14 +45,30 @@ def test_an_answer_becomes_a_frame_of_every_kind_with_its_types(connection: Any)
     table = connection.sql(CALLS).to_arrow_table()
     assert table.schema.field("cost_usd").type == pa.decimal128(24, 12)
     assert table.schema.field("start_time").type == pa.timestamp("us", "UTC")
-    frame = connection.sql(CALLS).df()
-    assert isinstance(frame, pd.DataFrame)
-    assert str(frame["start_time"].dt.tz) == "UTC"
-    assert frame["input_tokens"].tolist() == [10, 10, 10]
     polars = connection.sql(CALLS).pl()
     assert polars.schema["cost_usd"] == pl.Decimal(24, 12)
     assert polars["cost_usd"].to_list() == [Decimal("0.000075")] * 3
     assert connection.sql(CALLS).fetchall()[0][2] == 10
+
+
+def test_pandas_gets_a_frame_in_utc(stopped: Path, tmp_path: Path) -> None:
+    """In a program of its own: pyarrow loads pandas wherever it is, and every start takes twice as long."""
+    install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--target", tmp_path, "pandas"]
+    subprocess.run(install, check=True, cwd=ROOT)
+    program = f"""
+from tupletrace.processor import connect
+with connect({str(stopped)!r}) as connection:
+    frame = connection.sql({CALLS!r}).df()
+print(type(frame), frame["start_time"].dt.tz, frame["input_tokens"].tolist())
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "<class 'pandas.DataFrame'> UTC [10, 10, 10]\n"
 
 
 def test_numbers_go_to_numpy_and_polars_in_the_memory_that_they_were_answered_in(connection: Any) -> None:
