@@ -303,15 +303,18 @@ class Store:
 
     def _price(self) -> set[prices.Model]:
         """Look up the models that the calls which settle are the first to name."""
-        met = {
+        met = self._named("settling_calls") - self._priced
+        self._add_prices(met)
+        return met
+
+    def _named(self, table: str) -> set[prices.Model]:
+        return {
             prices.Model(*row)
             for row in self._rows(
                 "SELECT DISTINCT provider_name, coalesce(response_model, request_model), service_tier "
-                "FROM settling_calls WHERE coalesce(response_model, request_model) IS NOT NULL"
+                f"FROM {table} WHERE coalesce(response_model, request_model) IS NOT NULL"
             )
-        } - self._priced
-        self._add_prices(met)
-        return met
+        }
 
     def _refresh_prices(self) -> None:
         """Look every model up again when another version of the prices is installed."""
@@ -324,13 +327,7 @@ class Store:
         if self._rows(f"SELECT 1 FROM meta WHERE key = 'prices' AND value = {used}"):
             return
         # A database of an older version may hold calls whose models it never looked up.
-        self._priced |= {
-            prices.Model(*row)
-            for row in self._rows(
-                "SELECT DISTINCT provider_name, coalesce(response_model, request_model), service_tier "
-                "FROM spans WHERE coalesce(response_model, request_model) IS NOT NULL"
-            )
-        }
+        self._priced |= self._named("spans")
         with transaction(self._connection) as connection:
             connection.execute("DELETE FROM price_book")
             self._add_prices(self._priced)

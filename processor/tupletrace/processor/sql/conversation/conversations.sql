@@ -213,11 +213,7 @@ SELECT
     span,
     side,
     CAST(to_json(list(
-        CASE
-            WHEN finish IS NULL OR side = 'input'
-                THEN json_object('role', role, 'parts', coalesce(parts, CAST([] AS JSON[])))
-            ELSE json_object('role', role, 'parts', coalesce(parts, CAST([] AS JSON[])), 'finish_reason', finish)
-        END
+        one_message(side, role, coalesce(parts, CAST([] AS JSON[])), finish)
         ORDER BY message
     )) AS VARCHAR) AS messages
 FROM joined

@@ -79,13 +79,7 @@ SELECT
     span,
     side,
     CAST(to_json(list(
-        CASE
-            WHEN finish IS NULL OR side = 'input'
-                THEN json_object('role', role, 'parts', [json_object('type', 'text', 'content', content)])
-            ELSE json_object(
-                'role', role, 'parts', [json_object('type', 'text', 'content', content)], 'finish_reason', finish
-            )
-        END
+        one_message(side, role, [json_object('type', 'text', 'content', content)], finish)
         ORDER BY message
     )) AS VARCHAR) AS messages
 FROM messages
