@@ -186,7 +186,7 @@ class Calls:
         if run.conversation is None and (configurable := config.get("configurable")):
             # LangChain tells handlers of a plain chain nothing of `configurable`.
             run.conversation = _thread(configurable)
-        if current_context().get(RUN) is not (run if run.span is not None else run.above):
+        if current_context().get(RUN) is not run.owner:
             attach_context(run.context)
 
     @guard("langchain model call")
