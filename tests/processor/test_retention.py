@@ -2,8 +2,10 @@
 
 import json
 import random
-import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
@@ -36,6 +38,14 @@ ANSWERS = {
     " output_messages, system_instructions, tool_definitions, prompt_template) FROM spans ORDER BY ALL",
 }
 """What must be the same whether content is there or not."""
+KILLED = """
+import sys
+from pathlib import Path
+from tupletrace.processor import failpoint, jobs
+path, content, stage = sys.argv[1:]
+failpoint.arm(stage, 1)
+jobs.alone(Path(path), "retain", {"content": content}, lambda done, total: None)
+"""
 
 
 def silent(_done: int, _total: int) -> None:
@@ -77,15 +87,12 @@ class Kept:
         with self.opened() as store:
             return index.finished(retaining(Place(self.path, store), policy, silent))
 
-    def killed(self, policy: Policy, steps: int, folder: Path) -> "Kept":
-        """What a kill leaves after so many steps of retaining."""
-        with self.opened() as store:
-            job = retaining(Place(self.path, store), policy, silent)
-            for _ in zip(range(steps), job, strict=False):
-                pass
-            shutil.copytree(self.path.parent, folder)
-            job.close()
-        return Kept(folder)
+    def killed(self, content: str, stage: str) -> None:
+        """Drop content of an age in a process that is killed at a stage."""
+        ended = subprocess.run(
+            [sys.executable, "-c", KILLED, self.path, content, stage], timeout=60, check=False
+        )
+        assert ended.returncode == -signal.SIGKILL
 
     def ask(self, *queries: str) -> list[list[Any]]:
         with self.opened() as store, store.cursor() as cursor:
@@ -310,18 +317,18 @@ def test_spans_go_from_every_place_with_all_that_hangs_on_them(copied: Kept) -> 
         copied.rebuild()
 
 
-@pytest.mark.parametrize("steps", [3, 8, 10, 12])
-def test_killed_at_any_step_it_is_harmless_and_is_done_another_time(
-    filled: Kept, copied: Kept, steps: int
-) -> None:
-    before = filled.answers()
-    left = copied.killed(Policy(content_s=WEEK_S), steps, copied.path.parent / "left")
-    if steps % 2:
-        left.rebuild()
-    assert left.answers() == before
-    left.retain(Policy(content_s=WEEK_S))
-    assert left.holding(SECRET) == []
-    assert left.answers() == before
+@pytest.mark.parametrize(
+    "stage", ["drop.journal", "drop.database", "compact.copied", "database.replacing", "database.replaced"]
+)
+def test_killed_at_any_stage_it_is_harmless_and_is_done_another_time(copied: Kept, stage: str) -> None:
+    before = copied.answers()
+    copied.killed("7d", stage)
+    if stage == "drop.database":
+        copied.rebuild()
+    assert copied.answers() == before
+    copied.retain(Policy(content_s=WEEK_S))
+    assert copied.holding(SECRET) == []
+    assert copied.answers() == before
 
 
 def test_what_is_delivered_again_or_late_goes_too_and_what_is_young_beside_it_stays_as_it_came(
