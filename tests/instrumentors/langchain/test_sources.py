@@ -220,7 +220,7 @@ def test_what_one_tool_found_does_not_feed_the_tool_beside_it(trace: Any, model:
     @tool
     def translate(text: str) -> str:
         """Translate it."""
-        assert done.wait(10)
+        assert done.wait(120)
         return str(model().invoke(text).text)
 
     calls = [

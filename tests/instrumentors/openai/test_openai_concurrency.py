@@ -70,7 +70,7 @@ class Locked(SpanProcessor):
         self.two = threading.Event()
 
     def on_end(self, span: Any) -> None:
-        if not self.lock.acquire(timeout=5):
+        if not self.lock.acquire(timeout=60):
             self.deadlocked = True
             return
         try:
@@ -95,7 +95,7 @@ def test_a_stream_collected_within_the_exporter_does_not_deadlock_it(
         abandoned["itself"] = abandoned
         del abandoned
         tracer_provider.get_tracer("app").start_span("other").end()
-        ended = processor.two.wait(timeout=10)
+        ended = processor.two.wait(timeout=120)
     finally:
         gc.enable()
         OpenAIInstrumentor().uninstrument()
