@@ -1,13 +1,8 @@
 """What ingest is compared with in the same run: two floors that nobody can beat, and a peer."""
 
-import os
-import socket
-import sqlite3
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,13 +10,13 @@ from typing import Any
 import duckdb
 import grpc
 import numpy as np
+import phoenix
 import pyarrow as pa
 
 from tupletrace.processor import decode
 from tupletrace.processor.normalise import canonical
 from tupletrace.processor.store import Store
 
-EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 FLOOR_ROUNDS = 3
 Send = Callable[[str, int], dict[str, Any]]
 """Sends so many spans to an address from a process of its own."""
@@ -31,7 +26,7 @@ def acknowledge_only(send: Send, spans: int) -> float:
     """Spans/s of a gRPC server that reads the bytes and answers."""
     server = grpc.server(ThreadPoolExecutor(32), options=[("grpc.max_receive_message_length", 64 << 20)])
     method = grpc.unary_unary_rpc_method_handler(lambda body, context: b"")
-    service = EXPORT.split("/")[1]
+    service = phoenix.EXPORT.split("/")[1]
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": method}),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -74,30 +69,10 @@ def duckdb_insert(requests: Iterator[bytes], folder: Path) -> tuple[float, float
     return typed[0].num_rows / min(seconds), min(cpus) / typed[0].num_rows * 1e6
 
 
-def phoenix(command: str, send: Send, spans: int, folder: Path) -> float:
+def phoenix_ingest(command: str, send: Send, spans: int, folder: Path) -> float:
     """Spans/s that Arize Phoenix has in its database, from the first one sent."""
-    ports = {"PHOENIX_PORT": str(_free_port()), "PHOENIX_GRPC_PORT": str(_free_port())}
-    home = {"PHOENIX_WORKING_DIR": str(folder), "PHOENIX_HOST": "127.0.0.1"}
-    silent = subprocess.DEVNULL
-    process = subprocess.Popen(
-        [command, "serve"], env=os.environ | ports | home, stdout=silent, stderr=silent
-    )
-    try:
-        address = f"127.0.0.1:{ports['PHOENIX_GRPC_PORT']}"
-        with grpc.insecure_channel(address) as channel:
-            grpc.channel_ready_future(channel).result(120)
+    with phoenix.serving(command, folder) as (address, _):
         start = time.perf_counter()
         send(address, spans)
-        with closing(sqlite3.connect(f"file:{folder / 'phoenix.db'}?mode=ro", uri=True)) as database:
-            while database.execute("SELECT count(*) FROM spans").fetchone()[0] < spans:
-                time.sleep(0.05)
+        phoenix.wait_for(folder, spans)
         return spans / (time.perf_counter() - start)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

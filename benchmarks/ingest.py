@@ -27,6 +27,7 @@ from typing import Any
 
 import floors
 import grpc
+import phoenix
 import traces
 
 from tupletrace.processor.store import Store
@@ -45,7 +46,7 @@ def send(address: str, spans: int, in_flight: int, rate: float) -> dict[str, Any
     requests = traces.batches(spans)
     with grpc.insecure_channel(address, options=[("grpc.max_send_message_length", -1)]) as channel:
         grpc.channel_ready_future(channel).result(60)
-        export = channel.unary_unary(floors.EXPORT)
+        export = channel.unary_unary(phoenix.EXPORT)
         ready = deque(islice(requests, traces.PATTERNS))
         start = time.monotonic()
         pending: deque[Any] = deque()
@@ -109,12 +110,16 @@ class Processor:
         held, of_files = (int(count) * os.sysconf("SC_PAGE_SIZE") / 2**20 for count in pages[1:3])
         return {"memory MB": held, "of its own MB": held - of_files}
 
-    def count(self) -> int:
-        """How many spans are queryable now."""
-        body = json.dumps({"sql": "SELECT count(*) AS n FROM spans"}).encode()
+    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the answer to a question, as ``POST /sql`` takes it."""
+        body = json.dumps(question).encode()
         asked = urllib.request.Request(f"http://{self._http}/sql", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(asked) as response:
-            return json.loads(response.read())[0]["n"]
+            return json.loads(response.read())
+
+    def count(self) -> int:
+        """How many spans are queryable now."""
+        return self.ask({"sql": "SELECT count(*) AS n FROM spans"})[0]["n"]
 
     def watch_until(self, spans: int, every: float) -> None:
         """Ask every so many seconds until so many are there."""
@@ -230,7 +235,7 @@ def measure(asked: argparse.Namespace, folder: Path) -> None:
     )
     if asked.phoenix:
         # Four at a time: past its queue of 20,000 spans it refuses.
-        peer = floors.phoenix(asked.phoenix, sending_process, 5_120, folder)
+        peer = floors.phoenix_ingest(asked.phoenix, sending_process, 5_120, folder)
         report("Phoenix", {"queryable spans/s": peer, "ours / Phoenix": best / peer})
 
 
