@@ -23,6 +23,11 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 _LAUNCH = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
+_USUAL = {
+    "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*",
+    # On a busy machine a receiver that is there may need long; whoever tests the default says "".
+    "TUPLETRACE_EXIT_SECONDS": "60",
+}
 _FOREIGN = ("OTEL_", "TUPLETRACE_", "PYTEST_", "GRPC_ENABLE_FORK", "PYTHONPATH")
 _PRELUDE = """\
 import os, sys, time
@@ -137,7 +142,7 @@ class Program:
         return subprocess.Popen(
             [*launch, sys.executable, str(self.path)],
             cwd=self.path.parent,
-            env=clean | {"END": str(self.end), "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"} | dict(env),
+            env=clean | _USUAL | {"END": str(self.end)} | dict(env),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -145,7 +150,7 @@ class Program:
 
     def finish(self, process: subprocess.Popen[str]) -> Result:
         """Wait for its end."""
-        out, errors = process.communicate(timeout=100)
+        out, errors = process.communicate(timeout=150)
         ended = time.monotonic()
         last_line = float(self.end.read_text()) if self.end.exists() else ended
         return Result(process.returncode, out, errors, ended - last_line)

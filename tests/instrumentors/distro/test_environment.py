@@ -161,7 +161,9 @@ def test_another_distro_that_comes_first_is_left_in_peace(program: Any, receiver
 
 def test_our_distro_brings_its_own_configurator(program: Any, nobody: dict[str, str], foreign: str) -> None:
     """Chosen by name, it is not configured by the one that comes first."""
-    result = program(WORK).run(nobody["refused"], PYTHONPATH=foreign, OTEL_PYTHON_DISTRO="tupletrace")
+    result = program(WORK).run(
+        nobody["refused"], PYTHONPATH=foreign, OTEL_PYTHON_DISTRO="tupletrace", TUPLETRACE_EXIT_SECONDS=""
+    )
 
     assert result.out == ""
     assert "`tupletrace serve`" in result.errors

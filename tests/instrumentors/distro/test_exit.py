@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-MUCH_LESS_THAN_THE_SDK_S = 4
-"""The bound is one second; the SDK alone takes 8 to 10."""
+MUCH_LESS_THAN_THE_EXPORTER_S = 20
+"""The bound is one second; the exporter alone, whose time is set to 100 s here, takes that."""
 
 ENDINGS = {
     "the last line": ("span('work')", 0),
@@ -98,10 +98,15 @@ sys.exit(7)
     app = program(source)
 
     alone = app.run(instrumented=False)
-    result = app.run(endpoint, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
+    result = app.run(
+        endpoint,
+        OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+        OTEL_EXPORTER_OTLP_TIMEOUT="100",
+        TUPLETRACE_EXIT_SECONDS="",
+    )
 
     assert (alone.out, alone.code) == (result.out, result.code) == ("answer 42\n", 7)
-    assert result.exit_s < MUCH_LESS_THAN_THE_SDK_S
+    assert result.exit_s < MUCH_LESS_THAN_THE_EXPORTER_S
     # gRPC's own core writes of TLS what it likes.
     (line,) = (line for line in result.errors.splitlines() if "ssl_transport_security" not in line)
     assert "`tupletrace serve`" in line
@@ -113,7 +118,7 @@ sys.exit(7)
 
 def test_a15_a_program_that_made_no_telemetry_says_nothing(program: Any, nobody: dict[str, str]) -> None:
     """A15. No span, no line."""
-    result = program("end()").run(nobody["refused"])
+    result = program("end()").run(nobody["refused"], TUPLETRACE_EXIT_SECONDS="")
 
     assert (result.out, result.errors, result.code) == ("", "", 0)
 
@@ -146,7 +151,7 @@ def test_a15_ctrl_c_ends_the_wait_without_a_traceback(program: Any, receiver: An
 
     assert result.code == 0
     assert "Traceback" not in result.errors
-    assert result.exit_s < 8
+    assert result.exit_s < 60
 
 
 def test_a15_sigterm_is_not_delayed_and_a_handler_of_the_programs_delivers(
@@ -159,7 +164,8 @@ if os.environ["HANDLER"]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
 span("work")
 print("ready", flush=True)
-signal.pause()
+while True:
+    time.sleep(0.1)
 """
     for handler, code in {"": -signal.SIGTERM, "yes": 3}.items():
         app = program(source)

@@ -48,7 +48,11 @@ def test_a14_a_web_server_delivers_every_request_and_stops_as_it_does_without_us
         [sys.executable, "-c", _LAUNCH, sys.executable, *SERVERS[server]],
         cwd=tmp_path,
         env=clean
-        | {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"},
+        | {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*",
+            "TUPLETRACE_EXIT_SECONDS": "60",
+        },
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -63,12 +67,12 @@ def test_a14_a_web_server_delivers_every_request_and_stops_as_it_does_without_us
     port = int(re.findall(r"http://127\.0\.0\.1:(\d+)", log)[0])
     asked = [f"/{number}" for number in range(20)]
     for path in asked:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         connection.request("GET", path)
         assert connection.getresponse().status == 200
         connection.close()
     process.send_signal(signal.SIGTERM)
-    log += process.communicate(timeout=60)[1]
+    log += process.communicate(timeout=120)[1]
 
     assert Counter(asked) == receiver.names
     assert process.returncode == (-signal.SIGTERM if server == "uvicorn" else 0)

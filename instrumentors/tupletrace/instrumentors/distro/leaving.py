@@ -19,8 +19,8 @@ from tupletrace.instrumentors.firewall import guard
 
 _MULTIPROCESSING: Final = ("multiprocessing.util", "billiard.util")
 """The standard library's, and Celery's version of it."""
-_CHILD_S: Final = 0.5
-"""How long a forked child may wait: its parent waits for it."""
+_CHILD_SHARE: Final = 0.5
+"""Of the time that an exit may wait, for a forked child: its parent waits for it."""
 _GRACE_S: Final = 0.1
 """Of the whole, for cancelling what was not answered."""
 _LONGEST: Final = 5
@@ -65,7 +65,7 @@ class Leaving:
     def at_child_end(self) -> None:
         """Send the spans and log records of a forked child; its metrics would repeat its parent's."""
         with self._bounded("sending at a child's end"):
-            self._end(self._hasten(min(self._seconds, _CHILD_S)))
+            self._end(self._hasten(self._seconds * _CHILD_SHARE))
 
     @contextlib.contextmanager
     def _bounded(self, what: str) -> Generator[None]:
