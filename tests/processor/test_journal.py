@@ -1,5 +1,6 @@
 """The journal: what is damaged in it is lost alone, counted and said; what is over is compressed."""
 
+import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tupletrace.processor import journal
+from tupletrace.processor import journal, journal_file
 from tupletrace.processor.ask import database
 from tupletrace.processor.journal import Journal, journal_folder
 
@@ -26,7 +27,7 @@ def db(tmp_path: Path, otlp: Any) -> Path:
     written = Journal(journal_folder(tmp_path / "x.duckdb"))
     for trace in range(1, REQUESTS + 1):
         body = otlp.request(otlp.span(trace, attributes={"note": f"{trace:08x}" * 10_000}))
-        written.append("traces", body).result(10)
+        written.append("traces", body).result(120)
     written.close()
     return tmp_path / "x.duckdb"
 
@@ -88,7 +89,7 @@ def test_requests_that_are_missing_between_others_are_counted(db: Path, asked: A
 
 def test_a_request_that_can_no_longer_be_decoded_holds_up_no_other(db: Path, asked: Any) -> None:
     more = Journal(journal_folder(db))
-    more.append("traces", b"\xff\xff\xff").result(10)
+    more.append("traces", b"\xff\xff\xff").result(120)
     more.close()
     traces, lost, _ = asked(db)
     assert traces == EVERY
@@ -106,7 +107,7 @@ def test_a_file_of_the_first_release_is_read_and_continued(tmp_path: Path, otlp:
         connection.execute("INSERT INTO requests VALUES (7, 1, 'traces', ?)", [otlp.request(otlp.span(7))])
     assert asked(db)[:2] == ({7}, [])
     more = Journal(journal_folder(db))
-    assert more.append("traces", otlp.request(otlp.span(8))).result(10) == 8
+    assert more.append("traces", otlp.request(otlp.span(8))).result(120) == 8
     more.close()
     assert asked(db)[:2] == ({7, 8}, [])
 
@@ -144,7 +145,7 @@ def test_a_file_that_cannot_be_opened_for_a_while_is_not_counted_as_lost(
     closed: Path, otlp: Any, asked: Any
 ) -> None:
     later = Journal(journal_folder(closed))
-    later.append("traces", otlp.request(otlp.span(REQUESTS + 1))).result(10)
+    later.append("traces", otlp.request(otlp.span(REQUESTS + 1))).result(120)
     later.close()
     first, *_ = journal.files(journal_folder(closed))
     away = first.rename(first.with_suffix(".away"))
@@ -162,7 +163,7 @@ def test_a_file_that_is_none_is_said_and_what_it_held_is_counted(db: Path, otlp:
     lost = first.with_name("2098-01-02.sqlite")
     for day in (lost, first.with_name("2098-01-03.sqlite")):
         with closing(Journal(journal_folder(db))) as more:
-            more.append("traces", otlp.request(otlp.span(40))).result(10)
+            more.append("traces", otlp.request(otlp.span(40))).result(120)
         more.file.rename(day)
     lost.write_text("no SQLite file " * 99)
     traces, missing, said = asked(db)
@@ -181,7 +182,7 @@ def test_a_clock_that_jumps_changes_no_order_and_keeps_no_file_from_being_closed
 
     def write(trace: int) -> None:
         with closing(Journal(folder)) as written:
-            written.append("traces", otlp.request(otlp.span(trace))).result(10)
+            written.append("traces", otlp.request(otlp.span(trace))).result(120)
             before = written.file
             written.roll()
             assert written.file == journal.files(folder)[-1] > before
@@ -193,3 +194,61 @@ def test_a_clock_that_jumps_changes_no_order_and_keeps_no_file_from_being_closed
     write(3)
     assert [[one.seq for one in found] for found in journal.read(folder, 0, 1)] == [[1], [2], [3]]
     assert asked(db) == ({1, 2, 3}, [], "")
+
+
+BODIES = {seq: random.Random(seq).randbytes((20, 300, 3_000, 90_000)[seq % 4]) for seq in range(1, 81)}
+
+
+@pytest.fixture(params=["open", "compressed"])
+def two_days(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A journal of two files; the first has records of all sizes, of several a page to several pages."""
+    with closing(Journal(tmp_path)) as written:
+        done = [written.append("traces", body) for body in BODIES.values()]
+        assert [one.result(10) for one in done] == list(BODIES)
+        day = written.file
+        written.roll()
+        written.append("traces", b"of another day").result(10)
+    if request.param == "compressed":
+        journal_file.compress(day)
+    return day
+
+
+@pytest.mark.parametrize("where", ["anywhere", "at the beginning of a page"])
+def test_a_flipped_bit_never_hides_a_request_nor_gives_another_than_was_written(
+    two_days: Path, where: str
+) -> None:
+    """What SQLite itself keeps there, too: numbers, sizes, places on a page, which page follows."""
+    flips, whole, page = random.Random(where), two_days.read_bytes(), 65_536
+    lost_in_all = 0
+    for _ in range(60):
+        at = flips.randrange(100, len(whole))
+        if where != "anywhere":
+            at = flips.randrange(1, len(whole) // page) * page + flips.randrange(300)
+        flipped = bytearray(whole)
+        flipped[at] ^= 1 << flips.randrange(8)
+        two_days.write_bytes(flipped)
+        found = [one for some in journal.read(two_days.parent, 0, 2**20) for one in some]
+        read = {one.seq: one.body for one in found if one.damage is None}
+        lost = [seq for one in found if one.damage for seq in range(one.seq, one.seq + one.count)]
+        assert sorted([*read, *lost]) == [*BODIES, len(BODIES) + 1], at
+        assert read.items() <= {**BODIES, len(BODIES) + 1: b"of another day"}.items(), at
+        lost_in_all += len(lost)
+    assert 0 < lost_in_all < 300
+
+
+def test_a_journal_whose_file_is_damaged_goes_on_in_another(tmp_path: Path, asked: Any, otlp: Any) -> None:
+    """SQLite writes nothing more into a file whose tree it can no longer follow."""
+    db = tmp_path / "x.duckdb"
+    with closing(Journal(journal_folder(db))) as written:
+        for trace in range(1, 6):
+            body = otlp.request(otlp.span(trace, attributes={"note": f"{trace:08x}" * 7_000}))
+            written.append("traces", body).result(10)
+    content = bytearray(only_file(db).read_bytes())
+    content[65_536 + 8] ^= 0xFF
+    only_file(db).write_bytes(content)
+    with closing(Journal(journal_folder(db), 5)) as written:
+        assert written.append("traces", otlp.request(otlp.span(6))).result(10) == 6
+    traces, lost, said = asked(db)
+    assert traces == {1, 2, 3, 4, 6}
+    assert [(row["journal_seq"], row["requests"]) for row in lost] == [(5, 1)]
+    assert "request 5 of the journal (1 in all) is lost" in said

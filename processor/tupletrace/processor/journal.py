@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tupletrace.processor import failpoint, journal_file
 from tupletrace.processor.journal_file import JournalError, Request
@@ -121,11 +121,14 @@ class Journal:
                 journal_file.row(Request(self._seq + i, now, one.signal, one.body))
                 for i, one in enumerate(appended, 1)
             ]
-            failpoint.passing("journal.begun")
-            with self._connection:
-                self._connection.executemany(journal_file.INSERT, rows)
-                failpoint.passing("journal.written")
-            failpoint.passing("journal.committed")
+            try:
+                self._insert(rows)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                _logger.warning("%s is damaged, the journal goes on in another file: %s", self._file, error)
+                self._begin(now, _OF_MOMENT)
+                self._insert(rows)
         except (sqlite3.Error, OSError) as error:
             for one in batch:
                 one.done.set_exception(JournalError(f"the journal cannot be written: {error}"))
@@ -136,6 +139,13 @@ class Journal:
         for one in batch:
             if one.signal == _ROLL:
                 one.done.set_result(self._seq)
+
+    def _insert(self, rows: list[tuple[Any, ...]]) -> None:
+        failpoint.passing("journal.begun")
+        with self._connection:
+            self._connection.executemany(journal_file.INSERT, rows)
+            failpoint.passing("journal.written")
+        failpoint.passing("journal.committed")
 
     def _begin(self, now: int, form: str) -> None:
         over = now // _DAY_NS != self._day
@@ -220,6 +230,8 @@ def _gapless(folder: Path, after: int) -> Iterator[Request]:
         if (highest := _edge(file, "max")) is None or highest <= after:
             last = highest if highest is not None else last
             continue
+        if last is None and (_edge(file, "min") or after + 1) <= after:
+            last = after
         for request in journal_file.requests(file, after):
             expected = request.seq if last is None else max(last, after) + 1
             if request.seq > expected:

@@ -28,6 +28,7 @@ _LATER_COLUMNS: Final = ("checksum", "uncompressed_size")
 _ZSTD: Final = pa.Codec("zstd", compression_level=3)
 _STEP_BYTES: Final = 2**20
 _WAIT_S: Final = 0.05
+_LATEST_UNIX_NANO: Final = 2**63 - 1
 WRITTEN: Final = 0
 COMPRESSED: Final = 1
 WITHOUT_CONTENT: Final = 2
@@ -104,16 +105,58 @@ def existing(file: Path) -> Generator[sqlite3.Connection]:
             connection.text_factory = lambda text: text.decode(errors="replace")
             yield connection
     except sqlite3.Error as error:
-        raise JournalError(f"{file} cannot be read as a journal: {error}") from error
+        remedy = "" if isinstance(error, sqlite3.OperationalError) else "; moved away it holds nothing up"
+        raise JournalError(f"{file} cannot be read as a journal: {error}{remedy}") from error
 
 
 def edge(file: Path, which: str) -> int | None:
-    """Return the ``min`` or ``max`` sequence number in a file, None if it holds no request."""
+    """Return the ``min`` or ``max`` sequence number in a file, None if it holds no request.
+
+    Raises:
+        JournalError: it cannot be read as a journal.
+    """
     with existing(file) as connection:
         # A process that was killed right after it made the file has left it empty.
-        if not _columns(connection):
-            return None
-        return connection.execute(f"SELECT {which}(seq) FROM requests").fetchone()[0]
+        return _edge(connection, which) if _columns(connection) else None
+
+
+def _edge(connection: sqlite3.Connection, which: str) -> int | None:
+    order, outward = ("ASC", -1) if which == "min" else ("DESC", 1)
+    try:
+        two = connection.execute(f"SELECT seq FROM requests ORDER BY seq {order} LIMIT 2").fetchall()
+        if len(two) == 2 and two[0][0] - two[1][0] == outward:
+            return two[0][0]
+        # A number without a neighbour may be damage: it is believed of what can be read.
+        for beyond, request in enumerate(_rows(connection, f"ORDER BY seq {order}")):
+            if request.damage is None:
+                return request.seq + outward * beyond
+        return two[0][0] if two else None
+    except sqlite3.DatabaseError as error:
+        _raise_unless_damaged(error)
+    return _reached(connection, outward)
+
+
+def _reached(connection: sqlite3.Connection, outward: int) -> int | None:
+    """Return the last number that can be read on the way through a damaged file."""
+    last: int | None = None
+    try:
+        for request in _rows(connection, f"ORDER BY seq {'ASC' if outward == 1 else 'DESC'}"):
+            last = request.seq if request.damage is None else last
+    except sqlite3.DatabaseError as error:
+        _raise_unless_damaged(error)
+        if last is None:
+            raise
+    # The one before an error is not given by the cursor, but can be asked for.
+    with contextlib.suppress(sqlite3.DatabaseError):
+        while last is not None and any(_rows(connection, "WHERE seq = ?", last + outward)):
+            last += outward
+    return last
+
+
+def _raise_unless_damaged(error: sqlite3.DatabaseError) -> None:
+    """Raise what may be otherwise another time: too many open files, a disk that is away."""
+    if isinstance(error, sqlite3.OperationalError):
+        raise error
 
 
 def seq_at(file: Path, unix_nano: int) -> int | None:
@@ -128,19 +171,41 @@ def seq_at(file: Path, unix_nano: int) -> int | None:
 def requests(file: Path, after: int) -> Iterator[Request]:
     """Yield the requests after a sequence number in order, those that cannot be read with their damage.
 
-    A page that cannot be read costs what is on it: the others are asked for one by one.
+    Where damage stands in the way, or has put something elsewhere, the others are asked for one by one.
     """
     with existing(file) as connection:
-        seq = after
+        first, end = _edge(connection, "min"), _edge(connection, "max")
+        if first is None or end is None:
+            return
+        last = max(after, first - 1)
         try:
-            for found in connection.execute(f"{_select(connection)} WHERE seq > ? ORDER BY seq", (after,)):
-                request = _checked(*found)
-                seq = request.seq
+            for request in _rows(connection, "WHERE seq > ? ORDER BY seq", last):
+                # What is damaged is asked for again: its number may be damage, too.
+                if request.damage is not None or request.seq <= last:
+                    continue
+                if request.seq > last + 1:
+                    yield from _one_by_one(connection, last + 1, request.seq)
                 yield request
+                last = request.seq
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-            yield from _one_by_one(connection, seq)
+            _raise_unless_damaged(error)
+        yield from _one_by_one(connection, last + 1, end + 1)
+
+
+def _one_by_one(connection: sqlite3.Connection, first: int, end: int) -> Iterator[Request]:
+    for seq in range(first, end):
+        try:
+            yield from _rows(connection, "WHERE seq = ?", seq)
+        except sqlite3.DatabaseError as error:
+            _raise_unless_damaged(error)
+            yield Request(seq, 0, "", b"", str(error))
+
+
+def _rows(connection: sqlite3.Connection, which: str, *values: int) -> Iterator[Request]:
+    columns = _columns(connection)
+    later = ", ".join(name if name in columns else "NULL" for name in _LATER_COLUMNS)
+    asked = f"SELECT seq, received_unix_nano, signal, body, {later} FROM requests {which}"
+    return (_checked(*found) for found in connection.execute(asked, values))
 
 
 def stepwise(found: Iterable[Request], most_bytes: int) -> Iterator[list[Request]]:
@@ -157,38 +222,22 @@ def stepwise(found: Iterable[Request], most_bytes: int) -> Iterator[list[Request
         yield step
 
 
-def _one_by_one(connection: sqlite3.Connection, after: int) -> Iterator[Request]:
-    (last,) = connection.execute("SELECT max(seq) FROM requests").fetchone()
-    for seq in range(after + 1, last + 1):
-        try:
-            found = connection.execute(f"{_select(connection)} WHERE seq = ?", (seq,)).fetchone()
-        except sqlite3.DatabaseError as error:
-            yield Request(seq, 0, "", b"", str(error))
-        else:
-            if found is not None:
-                yield _checked(*found)
-
-
-def _select(connection: sqlite3.Connection) -> str:
-    columns = _columns(connection)
-    later = ", ".join(name if name in columns else "NULL" for name in _LATER_COLUMNS)
-    return f"SELECT seq, received_unix_nano, signal, body, {later} FROM requests"
-
-
 def _columns(connection: sqlite3.Connection) -> set[str]:
     return {found[1] for found in connection.execute("PRAGMA table_info(requests)")}
 
 
-def _checked(
-    seq: int, received: int, signal: Any, body: Any, checksum: int | None, size: int | None
-) -> Request:
+def _checked(seq: int, received: Any, signal: Any, body: Any, checksum: Any, size: Any) -> Request:
+    received = received if isinstance(received, int) else 0
     try:
         if size is not None:
             body = _ZSTD.decompress(body, size, asbytes=True)
+        if not isinstance(body, bytes) or not isinstance(signal, str):
+            return Request(seq, received, "", b"", "it has no body")
         if checksum is not None and checksum != _checksum(seq, signal, body):
             return Request(seq, received, "", b"", "its checksum is another")
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        return Request(seq, received, "", b"", str(error))
+    # A size that is damage may be negative, or more than there is memory.
+    except (OSError, ValueError, TypeError, SystemError, MemoryError) as error:
+        return Request(seq, received, "", b"", str(error) or "it cannot be unpacked")
     return Request(seq, received, signal, body)
 
 
@@ -238,11 +287,13 @@ def state(file: Path) -> State:
         if not _columns(connection):
             return State(COMPRESSED, 0, 0, 0, empty=True)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        first, last = connection.execute("SELECT min(seq), max(seq) FROM requests").fetchone()
-        if first is None:
+        first, last = _edge(connection, "min"), _edge(connection, "max")
+        if first is None or last is None:
             return State(version, 0, 0, 0, empty=True)
-        asked = "SELECT received_unix_nano FROM requests WHERE seq = ?"
+        # One that cannot be read may have come just now.
+        asked = "SELECT max(received_unix_nano) FROM requests WHERE seq = ?"
         (came,) = connection.execute(asked, (last,)).fetchone()
+        came = came if isinstance(came, int) else _LATEST_UNIX_NANO
         filled = connection.execute("SELECT 1 FROM requests WHERE length(body) > 0 LIMIT 1").fetchone()
         return State(version, first, last, came, empty=filled is None)
 
