@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 20) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 120) -> Any:
     """Ask until the condition is true, and return what it said; fail after the deadline."""
     deadline = time.monotonic() + seconds
     while not (said := condition()):
@@ -86,7 +87,7 @@ class Processor:
         named = {key.replace("_", "-"): value for key, value in headers.items()}
         asked = urllib.request.Request(f"http://{self.http}{path}", body, named)
         try:
-            with urllib.request.urlopen(asked, timeout=30) as got:
+            with urllib.request.urlopen(asked, timeout=120) as got:
                 return Answer(got.status, got.read(), dict(got.headers))
         except urllib.error.HTTPError as refused:
             return Answer(refused.code, refused.read(), dict(refused.headers))
@@ -127,14 +128,14 @@ class Processor:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> str:
         """End it as a service manager or Ctrl-C does; return what it wrote to stderr."""
         self.process.send_signal(number)
-        _, stderr = self.process.communicate(timeout=30)
+        _, stderr = self.process.communicate(timeout=120)
         assert self.process.returncode == 0, stderr
         return stderr
 
     def kill(self) -> None:
         """End it as the kernel does when memory is short."""
         self.process.kill()
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=120)
 
 
 def finished_spans(count: int, name: str, **attributes: Any) -> Sequence[Any]:
@@ -179,7 +180,7 @@ def tupletrace() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: object, **extra: str) -> subprocess.CompletedProcess[str]:
         command = [*CLI, *(str(argument) for argument in arguments)]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, env=clean_environment(**extra)
+            command, capture_output=True, text=True, timeout=150, check=False, env=clean_environment(**extra)
         )
 
     return run
@@ -336,6 +337,21 @@ def database(tmp_path: Path) -> Iterator[Database]:
     made = Database(tmp_path / "x.duckdb")
     yield made
     made.store.close()
+
+
+@pytest.fixture(scope="session")
+def holding() -> Callable[[Path, bytes], list[str]]:
+    """Say which files of a running processor's folder hold this; some go while we look."""
+
+    def found(folder: Path, text: bytes) -> list[str]:
+        names: list[str] = []
+        for below, _, files in os.walk(folder):
+            for name in files:
+                with suppress(FileNotFoundError):
+                    names += [name] * (text in Path(below, name).read_bytes())
+        return names
+
+    return found
 
 
 @pytest.fixture(scope="session")

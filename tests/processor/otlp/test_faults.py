@@ -7,8 +7,9 @@ import random
 import socket
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import grpc
@@ -123,6 +124,31 @@ def small(start_processor: Callable[..., Any], client_of: Any) -> Iterator[Any]:
     assert "Traceback" not in running.stop()
 
 
+@contextmanager
+def under_way(processor: Any, until: Any, *sizes: int) -> Generator[None]:
+    """Hold a body of which each of so many bytes have come; one more comes before it is given up."""
+    host, port = processor.http.split(":")
+    head = f"POST /v1/traces HTTP/1.1\r\nHost: {host}\r\nContent-Type: {PROTOBUF}\r\n"
+    over = threading.Event()
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        held = [stack.enter_context(socket.create_connection((host, int(port)), 120)) for _ in sizes]
+        for one, size in zip(held, sizes, strict=True):
+            one.sendall(f"{head}Content-Length: {2 * size}\r\n\r\n".encode() + bytes(size))
+
+        def go_on() -> None:
+            while not over.wait(1):
+                for one in held:
+                    one.sendall(bytes(1))
+
+        going = pool.submit(go_on)
+        try:
+            until(lambda: processor.metric("tupletrace_in_flight_bytes") >= sum(sizes))
+            yield
+        finally:
+            over.set()
+        going.result()
+
+
 def test_limits_are_what_the_options_say(small: Any, otlp: Any, one_of: Any) -> None:
     large = otlp.request(otlp.span(1, attributes={"k": "x" * 700 * 1024}))
     assert small.http("/v1/traces", large).status == 413
@@ -136,23 +162,15 @@ def test_f9_when_too_many_bytes_are_under_way_others_are_asked_to_come_back(
     small: Any, otlp: Any, until: Any
 ) -> None:
     """Two clients hold 600 kB of bodies that do not end; who brings 500 kB more has no room."""
-    host, port = small.processor.http.split(":")
-    head = f"POST /v1/traces HTTP/1.1\r\nHost: {host}\r\nContent-Type: {PROTOBUF}\r\n"
-    held = []
-    for _ in range(2):
-        held.append(socket.create_connection((host, int(port)), 20))
-        held[-1].sendall(f"{head}Content-Length: 600000\r\n\r\n".encode() + bytes(300_000))
-    until(lambda: small.processor.metric("tupletrace_in_flight_bytes") >= 600_000)
     body = otlp.request(otlp.span(9, attributes={"k": "x" * 500_000}))
-    answer = small.http("/v1/traces", body)
-    assert answer.status == 503
-    assert int(answer.headers["retry-after"]) >= 1
-    refused = small.refused("traces", body)
-    assert refused.code() is grpc.StatusCode.UNAVAILABLE
-    assert "google.rpc.retryinfo-bin" in dict(refused.trailing_metadata())
-    assert small.http("/v1/traces", otlp.request(otlp.span(10))).status == 200, "a small one has"
-    for one in held:
-        one.close()
+    with under_way(small.processor, until, 300_000, 300_000):
+        answer = small.http("/v1/traces", body)
+        assert answer.status == 503
+        assert int(answer.headers["retry-after"]) >= 1
+        refused = small.refused("traces", body)
+        assert refused.code() is grpc.StatusCode.UNAVAILABLE
+        assert "google.rpc.retryinfo-bin" in dict(refused.trailing_metadata())
+        assert small.http("/v1/traces", otlp.request(otlp.span(10))).status == 200, "a small one has"
     until(lambda: small.processor.metric("tupletrace_in_flight_bytes") == 0)
     assert small.http("/v1/traces", body).status == 200
 
@@ -162,7 +180,7 @@ def test_a_client_that_reads_only_after_it_has_sent_everything_sees_that_it_was_
 ) -> None:
     """And may use its connection again, where its body was not too large."""
     body = otlp.request(otlp.span(11, attributes={"k": "x" * 600_000}))
-    connection = http.client.HTTPConnection(small.processor.http, timeout=30)
+    connection = http.client.HTTPConnection(small.processor.http, timeout=120)
     for content_type, size, status in (("text/plain", 1, 415), (PROTOBUF, 1, 200), (PROTOBUF, 40, 413)):
         connection.request("POST", "/v1/traces", body * size, {"Content-Type": content_type})
         answer = connection.getresponse()
@@ -173,7 +191,7 @@ def test_a_client_that_reads_only_after_it_has_sent_everything_sees_that_it_was_
 def test_f32_f33_a_storm_of_large_batches_is_let_in_as_there_is_room_and_all_of_it_arrives(
     start_processor: Callable[..., Any], client_of: Any, otlp: Any, until: Any
 ) -> None:
-    """40 clients bring 4 MB each at once, where 16 MB may be under way; each comes back as it is told."""
+    """40 clients bring 4 MB each, where 16 MB may be under way, and are; each comes back as it is told."""
     running = start_processor(TUPLETRACE_MAX_IN_FLIGHT="16M")
     client = client_of(running)
     before = peak(running)
@@ -190,9 +208,11 @@ def test_f32_f33_a_storm_of_large_batches_is_let_in_as_there_is_room_and_all_of_
         raise AssertionError
 
     with ThreadPoolExecutor(40) as pool:
-        refusals = sum(pool.map(deliver, range(1, 41)))
-    assert refusals > 0
-    until(lambda: running.sql("SELECT count(*) AS n FROM spans") == [{"n": 40}], 60)
+        with under_way(running, until, 14 * MIB):
+            delivered = [pool.submit(deliver, trace) for trace in range(1, 41)]
+            until(lambda: running.metric("tupletrace_requests_total", signal="traces", result="overloaded"))
+        assert sum(one.result() for one in delivered) > 0
+    until(lambda: running.sql("SELECT count(*) AS n FROM spans") == [{"n": 40}])
     assert peak(running) - before < 400 * MIB
     assert "Traceback" not in running.stop()
 
@@ -202,7 +222,7 @@ def test_f30_many_slow_clients_do_not_keep_others_waiting(client: Any, one_of: A
     slow = []
     for number in range(200):
         host, port = (client.processor.http if number % 4 else client.processor.grpc).split(":")
-        slow.append(socket.create_connection((host, int(port)), 20))
+        slow.append(socket.create_connection((host, int(port)), 120))
         if number % 2:
             slow[-1].sendall(b"POST /v1/traces HTTP/1.1\r\nHo")
         else:
