@@ -169,6 +169,42 @@ def test_server_sent_events_read_line_by_line_have_the_facts(
     assert facts()["gen_ai.usage.input_tokens"] == 20
 
 
+PAST: dict[str, Any] = {
+    "its response's lines": lambda stream: list(stream.response.iter_lines()),
+    "its response's bytes": lambda stream: stream.response.read(),
+    "its own iterator": lambda stream: list(stream._iterator),
+    "its own iterator, then itself": lambda stream: [next(stream._iterator), *stream],
+}
+
+
+@pytest.mark.parametrize("past", PAST)
+def test_a_stream_that_is_read_past_itself_has_the_facts(
+    provider: Any, instrumented: None, chat_chunks: list[Any], facts: Any, past: str
+) -> None:
+    provider.answers_stream(chat_chunks)
+    stream = provider.client().chat.completions.create(**CHAT, stream=True)
+
+    assert len(PAST[past](stream)) >= 5
+
+    assert facts()["gen_ai.response.finish_reasons"] == ("stop",)
+    assert facts()["gen_ai.usage.input_tokens"] == 20
+    assert facts()["gen_ai.response.time_to_first_chunk"] > 0
+    assert set(vars(stream.response)).isdisjoint({"close", "aclose", "iter_bytes", "aiter_bytes"})
+
+
+def test_an_async_stream_that_is_read_past_itself_has_the_facts(
+    provider: Any, instrumented: None, chat_chunks: list[Any], facts: Any
+) -> None:
+    provider.answers_stream(chat_chunks)
+
+    async def program() -> list[str]:
+        stream = await provider.async_client().chat.completions.create(**CHAT, stream=True)
+        return [line async for line in stream.response.aiter_lines() if line]
+
+    assert len(asyncio.run(program())) == 6
+    assert facts()["gen_ai.usage.input_tokens"] == 20
+
+
 def test_a_streaming_response_left_unread_ends_when_its_block_ends(
     provider: Any, instrumented: None, chat_chunks: list[Any], span: Any
 ) -> None:

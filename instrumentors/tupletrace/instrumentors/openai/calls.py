@@ -28,7 +28,7 @@ from tupletrace.instrumentors.openai.fields import field, items, text
 from tupletrace.instrumentors.openai.held import answer_to
 from tupletrace.instrumentors.openai.observation import Gathered, Observation
 from tupletrace.instrumentors.openai.prompt import prompt_of
-from tupletrace.instrumentors.openai.raw import Body, loaded, watch_body
+from tupletrace.instrumentors.openai.raw import Body, loaded, watch_body, watch_past
 from tupletrace.instrumentors.openai.request import Params, sent
 from tupletrace.instrumentors.openai.starts import Invocation
 from tupletrace.instrumentors.openai.stream import watch_async_stream, watch_stream
@@ -243,7 +243,9 @@ class Call:
         streams, chunks = self._params.get("stream") is True, self._chunks()
         if chunks is not None and isinstance(result, (Stream, AsyncStream)):
             watch = watch_stream if isinstance(result, Stream) else watch_async_stream
-            return watch(result, Observation(self, chunks, result.response))
+            observation = Observation(self, chunks, result.response)
+            watch_past(result.response, observation)
+            return watch(result, observation)
         response = getattr(result, "http_response", None)
         if response is None or (loaded(response) is not None and not (streams and chunks is not None)):
             return None

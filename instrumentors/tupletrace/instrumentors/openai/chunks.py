@@ -1,12 +1,15 @@
 """Chunks of a completion, gathered into what the same call would have answered without streaming."""
 
+import json
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, Final
 
 from opentelemetry.util.genai.types import ReasoningPart, TextPart
+from opentelemetry.util.genai.utils import object_to_any_value
 
 from tupletrace.instrumentors.openai.fields import count, field, items, known, text
-from tupletrace.instrumentors.openai.parts import content_parts
+from tupletrace.instrumentors.openai.parts import content_parts, parsed
 
 _LATEST: Final = ("service_tier", "system_fingerprint", "usage", "error")
 _BOTH_SIDES: Final = frozenset({"prompt_tokens", "completion_tokens"})
@@ -110,22 +113,30 @@ def _keep_parts(kept: SimpleNamespace, content: Any) -> None:
 
 
 def _call_of(calls: list[dict[str, Any]], piece: Any) -> dict[str, Any]:
-    # Some servers number no call, or every one 0, but tell their ids.
+    # Some servers number no call, or every one 0, but tell their ids, or not even those.
     index, call_id = count(field(piece, "index")), text(field(piece, "id"))
     for kept in reversed(calls):
         if index in (None, kept["index"]) and (not call_id or kept["id"] in (None, call_id)):
-            return kept
+            if call_id or not (field(piece, "function", "name") and _is_whole(kept)):
+                return kept
+            break
     calls.append({"index": index, "id": call_id, "name": None, "custom": False, "input": []})
     return calls[-1]
+
+
+def _is_whole(kept: dict[str, Any]) -> bool:
+    return isinstance(parsed("".join(kept["input"])), Mapping)
 
 
 def _keep_call(kept: dict[str, Any], call: Any) -> None:
     body = field(call, "function") or field(call, "custom")
     kept["id"] = kept["id"] or text(field(call, "id"))
-    kept["name"] = kept["name"] or text(field(body, "name"))
+    if (name := text(field(body, "name"))) and name != kept["name"]:  # some say it again in every piece
+        kept["name"] = (kept["name"] or "") + name
     kept["custom"] = kept["custom"] or field(call, "custom") is not None
-    if said := text(field(body, "arguments")) or text(field(body, "input")):
-        kept["input"].append(said)
+    given = field(body, "arguments") or field(body, "input")
+    if given:
+        kept["input"].append(given if isinstance(given, str) else json.dumps(object_to_any_value(given)))
 
 
 def _join(choice: SimpleNamespace) -> None:

@@ -90,6 +90,13 @@ class Observation:
                     raise
         return chunk
 
+    def gather_with(self, gather: Callable[[Gathered], Gathered]) -> bool:
+        """Gather what is to be read in another way; False within a read, or once something was read."""
+        if self._reading or self._started or self._gathered is None:
+            return False
+        self._gathered = gather(self._gathered)
+        return True
+
     def closed(self) -> None:
         """Note that the response is closed; within a read, that read's outcome says why."""
         if not self._reading:

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, Final
 from weakref import ReferenceType, ref
 
+from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.openai.observation import Gathered, Observation
 from tupletrace.instrumentors.openai.stream import async_closing, closing
 
 _LARGEST: Final = 32 * 2**20
 """Bytes kept of one body; facts that come later are lost."""
+_reading_on: Final = guard("openai body")
 
 
 class Json(SimpleNamespace):
@@ -34,8 +36,10 @@ class Body:
         # What has all arrived is handed out without being read from the wire.
         self._whole = whole if whole is not None and len(whole) <= self._room else b""
 
-    def add(self, chunk: bytes) -> None:
+    def add(self, chunk: Any) -> None:
         """Keep the next bytes, already decompressed."""
+        if not isinstance(chunk, bytes):  # an event that these bytes spelled
+            return
         self._room -= len(chunk)
         if self._room >= 0:
             self._read.append(chunk)
@@ -50,6 +54,8 @@ class Body:
             if line.startswith(b"data:"):
                 data.append(line[5:])
             elif not line and data:
+                if data[0].lstrip().startswith(b"[DONE]"):  # what comes after that, the client drops
+                    break
                 if (event := parse(b"\n".join(data))) is not None:
                     self._chunks.add(event)
                 data = []
@@ -73,30 +79,53 @@ def loaded(response: Any) -> bytes | None:
 def watch_body(response: Any, observation: Observation) -> None:
     """Note what is read of a response, and its end; the response holds the observation, not the reverse."""
     target = ref(response)
-    response.iter_bytes = _reading(target, observation)
-    response.aiter_bytes = _async_reading(target, observation)
+    response.iter_bytes = _reading(target, lambda: observation)
+    response.aiter_bytes = _async_reading(target, lambda: observation)
     response.close = closing(target, ref(observation))
     response.aclose = async_closing(target, ref(observation))
+
+
+def watch_past(response: Any, observation: Observation) -> None:
+    """Note the bytes of a stream's response that a program reads past the stream: line by line, say."""
+    target, watch = ref(response), ref(observation)
+
+    def past() -> Observation | None:
+        watched = watch()
+        gathers_bytes = watched is not None and watched.gather_with(lambda chunks: Body(chunks, binary=False))
+        return watched if gathers_bytes else None
+
+    response.iter_bytes = _reading(target, past)
+    response.aiter_bytes = _async_reading(target, past)
 
 
 def _json(pairs: dict[str, Any]) -> Json:
     return Json(**pairs)
 
 
-def _reading(response: ReferenceType[Any], observation: Observation) -> Callable[..., Iterator[bytes]]:
+def _reading(
+    response: ReferenceType[Any], watch: Callable[[], Observation | None]
+) -> Callable[..., Iterator[bytes]]:
     def iter_bytes(*args: Any, **kwargs: Any) -> Iterator[bytes]:
         target: Any = response()
-        return _noted(type(target).iter_bytes(target, *args, **kwargs), observation)
+        read = type(target).iter_bytes(target, *args, **kwargs)
+        with _reading_on:
+            if (observation := watch()) is not None:
+                return _noted(read, observation)
+        return read
 
     return iter_bytes
 
 
 def _async_reading(
-    response: ReferenceType[Any], observation: Observation
+    response: ReferenceType[Any], watch: Callable[[], Observation | None]
 ) -> Callable[..., AsyncIterator[bytes]]:
     def aiter_bytes(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
         target: Any = response()
-        return _async_noted(type(target).aiter_bytes(target, *args, **kwargs), observation)
+        read = type(target).aiter_bytes(target, *args, **kwargs)
+        with _reading_on:
+            if (observation := watch()) is not None:
+                return _async_noted(read, observation)
+        return read
 
     return aiter_bytes
 

@@ -101,8 +101,11 @@ def completion_error(completion: Any) -> str | None:
         return _error_code(error)
     if said.get("object") == "error":  # vLLM
         return _error_code(completion)
+    choices = items(said.get("choices"))
+    if choices and (error := field(choices[0], "error")):  # OpenRouter
+        return _error_code(error)
     code = field(said.get("base_resp"), "status_code")  # MiniMax
-    return str(code) if type(code) is int and code and not said.get("choices") else None
+    return str(code) if type(code) is int and code and not choices else None
 
 
 def response_error(response: Any) -> str | None:

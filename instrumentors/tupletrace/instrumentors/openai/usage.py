@@ -30,10 +30,13 @@ _OF_CACHED: Final = {
     "audio_tokens": names.AUDIO_CACHE_READ_INPUT_TOKENS,
     "image_tokens": names.IMAGE_CACHE_READ_INPUT_TOKENS,
 }
-_OF_WRITTEN: Final = {  # Anthropic's, behind LiteLLM, and DashScope's
+_OF_WRITTEN: Final = {  # Anthropic's, behind LiteLLM, and DashScope's; and OpenAI's
     "ephemeral_5m_input_tokens": names.CACHE_WRITE_5M_INPUT_TOKENS,
     "ephemeral_1h_input_tokens": names.CACHE_WRITE_1H_INPUT_TOKENS,
+    "ttl_30m_tokens": names.CACHE_WRITE_30M_INPUT_TOKENS,
+    "ttl_12h_tokens": names.CACHE_WRITE_12H_INPUT_TOKENS,
 }
+_WRITTEN: Final = ("cache_creation_token_details", "cache_creation", "cache_write_tokens_details")
 _DETAILS: Final = {
     "input_tokens_details": _OF_INPUT,
     "prompt_tokens_details": _OF_INPUT,
@@ -46,6 +49,7 @@ _DETAILS: Final = {
 _UNDETAILED: Final = {
     "prompt_cache_hit_tokens": names.CACHE_READ_INPUT_TOKENS,  # DeepSeek
     "cached_tokens": names.CACHE_READ_INPUT_TOKENS,  # Moonshot, Together
+    "num_cached_tokens": names.CACHE_READ_INPUT_TOKENS,  # Mistral
     "cache_read_input_tokens": names.CACHE_READ_INPUT_TOKENS,  # Anthropic's names, behind a gateway
     "cache_creation_input_tokens": names.CACHE_WRITE_INPUT_TOKENS,
     "reasoning_tokens": names.REASONING_OUTPUT_TOKENS,  # Perplexity
@@ -86,9 +90,9 @@ def _set_parts(attributes: dict[str, Any], said: Mapping[str, Any]) -> None:
             _set_details(attributes, details, wanted)
             if (cached := details.get("cached_tokens_details")) is not None:  # of a realtime response
                 _set_details(attributes, known(cached), _OF_CACHED)
-            written = details.get("cache_creation_token_details") or details.get("cache_creation")
-            if written is not None:
-                _set_details(attributes, known(written), _OF_WRITTEN)
+            for name in _WRITTEN:
+                if (written := details.get(name)) is not None:
+                    _set_details(attributes, known(written), _OF_WRITTEN)
         elif place in _UNDETAILED:
             undetailed = True
     if undetailed:
