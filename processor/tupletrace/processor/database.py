@@ -4,10 +4,11 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import resource
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,9 @@ _logger: Final = logging.getLogger(__name__)
 _NAME: Final = "tupletrace"
 _ATTACHED: Final = "Unique file handle conflict"
 """What DuckDB says of a file that this process has open already."""
+_LOCKED: Final = "lock on file"
+"""And of one that another program has open; then, mostly, which."""
+_HOLDER: Final = re.compile(r"held in (.+?) \(PID (\d+)\)")
 _SQL: Final = files("tupletrace.processor") / "sql"
 _POLL_S: Final = 0.05
 VIEWS: Final = "views"
@@ -105,13 +109,19 @@ def _is_open_here(path: Path) -> bool:
 
 
 def needs_reconnect(error: Exception) -> bool:
-    """Say whether nothing more can be done on the connection that gave this error."""
-    invalid = isinstance(error, duckdb.FatalException) or "has been invalidated" in str(error)
-    return invalid or _says_damaged(error)
+    """Say whether nothing more can be done on the connection that gave this error.
+
+    DuckDB says first of what kind it is; what follows may be the words of whoever asked.
+    """
+    said = str(error)
+    invalid = said.startswith("TransactionContext Error") and "has been invalidated" in said
+    return invalid or said.startswith(("FATAL Error", "INTERNAL Error")) or _says_damaged(error)
 
 
 def _says_damaged(error: Exception) -> bool:
-    return "Corrupt database file" in str(error) or "Could not read enough bytes from file" in str(error)
+    said = str(error)
+    damaged = "Corrupt database file" in said or "Could not read enough bytes from file" in said
+    return damaged and said.startswith("IO Error")
 
 
 def room(path: Path) -> int:
@@ -215,10 +225,38 @@ def quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
+@contextmanager
+def reading(path: Path) -> Generator[duckdb.DuckDBPyConnection | None]:
+    """Yield what reads a file as it is, and lets nobody write it meanwhile; None if it cannot be read.
+
+    Raises:
+        StoreError: another program has it open.
+    """
+    try:
+        connection = duckdb.connect(str(path), read_only=True) if path.exists() else None
+    except duckdb.Error as error:
+        if _LOCKED in str(error):
+            raise _held(path, error) from None
+        connection = None
+    with connection or nullcontext():
+        yield connection
+
+
+def _held(path: Path, error: duckdb.Error) -> StoreError:
+    who = _HOLDER.search(str(error))
+    by = f"process {who[2]} ({who[1]})" if who else f"another program ({first_line(error)})"
+    return StoreError(
+        f"{path} is open in {by}, and DuckDB lets one process at a time have a file: close it there; "
+        "while `tupletrace serve` has it, `tupletrace sql` and --flight answer everybody"
+    )
+
+
 def _refused(path: Path, error: duckdb.Error, what: str) -> StoreError:
     said = first_line(error)
+    if _LOCKED in said:
+        return _held(path, error)
     system = isinstance(error, duckdb.OutOfMemoryException | duckdb.ConnectionException)
-    system = system or any(reason in said for reason in (_ATTACHED, "lock on file", *_NOT_ITS_CONTENT))
+    system = system or any(reason in said for reason in (_ATTACHED, *_NOT_ITS_CONTENT))
     return (StoreError if system or path.is_dir() else Unusable)(f"{path} {what}: {said}")
 
 

@@ -30,13 +30,14 @@ def rebuild(path: Path, progress: Progress, *, incomplete: bool = False) -> Path
     Raises:
         StoreError, JournalError: there is nothing to make it from, or not everything; nothing is changed.
     """
-    store, making = _begun(path)
-    with closing(store):
-        follow(journal_folder(path), store, progress)
-        # One that cannot be read, or is of an older version, has nothing to say.
-        with suppress(duckdb.Error), duckdb.connect(str(path), read_only=True) as old:
-            if not incomplete:
-                _expect_complete(path, old, store)
+    with database.reading(path) as old:
+        store, making = _begun(path)
+        with closing(store):
+            follow(journal_folder(path), store, progress)
+            # One that is damaged, or of an older version, has nothing to say.
+            with suppress(duckdb.Error):
+                if old and not incomplete:
+                    _expect_complete(path, old, store)
     failpoint.passing("rebuild.made")
     kept = database.set_aside(path, "replaced") if path.exists() else None
     failpoint.passing("rebuild.kept")

@@ -187,7 +187,7 @@ def restore(path: Path, file: Path, progress: Progress, *, incomplete: bool = Fa
             "later: they are in neither; --incomplete goes on without them"
         )
     taken_at = datetime.fromtimestamp(taken.unix_nano / 1e9, UTC)
-    with _beside(path, ".restoring") as making:
+    with database.reading(path), _beside(path, ".restoring") as making:
         if since := [one for one in forgotten(folder) if one.time >= taken_at]:
             _without(file, making, since)
         else:
