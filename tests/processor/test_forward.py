@@ -1,13 +1,18 @@
 """``--forward``: everything goes on to another OTLP endpoint, enriched, at least once, through outages."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -25,6 +30,8 @@ class Collector(grpc.GenericRpcHandler):
         self.others: list[str] = []
         self.code: grpc.StatusCode | None = None
         self.refusals = 0
+        self.asked: list[tuple[str, bytes]] = []
+        self.refused_at: list[float] = []
         self._server = grpc.server(ThreadPoolExecutor(2), handlers=[self])
         self.address = f"127.0.0.1:{self._server.add_insecure_port(address)}"
         self._server.start()
@@ -35,6 +42,8 @@ class Collector(grpc.GenericRpcHandler):
         def take(body: bytes, context: grpc.ServicerContext) -> bytes:
             if self.code is not None:
                 self.refusals += 1
+                self.refused_at.append(time.monotonic())
+                context.set_trailing_metadata(tuple(self.asked[self.refusals % 2 :][:1]))
                 context.abort(self.code, "as told")
             if "TraceService" in method:
                 request = ExportTraceServiceRequest.FromString(body)
@@ -64,6 +73,17 @@ def collector() -> Iterator[Collector]:
     made = Collector()
     yield made
     made.stop()
+
+
+def wait_asked_for(seconds: float) -> list[tuple[str, bytes]]:
+    """The two places in which a server may say how long to wait."""
+    retry = RetryInfo(retry_delay=timedelta(seconds=seconds))
+    status = Status(code=8, message="as told", details=[AnyMessage()])
+    status.details[0].Pack(retry)
+    return [
+        ("google.rpc.retryinfo-bin", retry.SerializeToString()),
+        ("grpc-status-details-bin", status.SerializeToString()),
+    ]
 
 
 def said(span: Any) -> dict[str, Any]:
@@ -129,19 +149,21 @@ def test_what_the_other_side_cannot_take_holds_up_nothing_else(
     send(2, "too large", size=5_000_000)
     send(3, "poison")
     send(4, "after them")
-    until(lambda: "after them" in collector.names(), 60)
+    until(lambda: "after them" in collector.names())
     assert collector.names() == ["after them", *many]
     assert (forwarded("accepted"), forwarded("refused")) == (2, 2)
     collector.partial = "one is bad"
     send(5, "in part")
     until(lambda: forwarded("partial") == 1)
     collector.partial, collector.code = "", grpc.StatusCode.RESOURCE_EXHAUSTED
-    before = collector.refusals
+    collector.asked = wait_asked_for(2.5)
     send(6, "no room for now")
-    until(lambda: collector.refusals > before + 1)
+    until(lambda: len(collector.refused_at) > 2)
+    first, second, third = collector.refused_at[:3]
+    assert min(second - first, third - second) >= 2.5, "in either place where it may be asked for"
     collector.stop()
     again = Collector(collector.address)
-    until(lambda: again.names() == ["no room for now"], 60)
+    until(lambda: again.names() == ["no room for now"])
     again.stop()
     assert forwarded("refused") == 2
     log = running.stop()

@@ -15,6 +15,8 @@ from typing import Any, Final, NamedTuple
 import duckdb
 import grpc
 from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
@@ -82,6 +84,8 @@ _SETTLED_S: Final = 4.0
 """So long after a request came its traces have mostly settled, and what they cost is known."""
 _POLL_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
+_LONGEST_ASKED_S: Final = 600.0
+"""Whatever the other side asks for."""
 Enrichment = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
@@ -129,7 +133,8 @@ class Forwarder:
                 if wait == _POLL_S and not self._stopping.is_set():
                     said = error.details() if isinstance(error, grpc.Call) else error
                     _logger.warning("%s takes nothing now (%s); it is sent later", self._target, said)
-                wait = min(wait * 2, _LONGEST_WAIT_S)
+                asked = _asked_s(error) if isinstance(error, grpc.Call) else 0
+                wait = max(min(wait * 2, _LONGEST_WAIT_S), min(asked, _LONGEST_ASKED_S))
 
     def _due(self) -> Callable[[Request], bool]:
         with self._cursor() as cursor:
@@ -195,6 +200,19 @@ class Forwarder:
         new.write_text(json.dumps(self._read() | {self._target: self._position}))
         new.chmod(0o600)
         new.replace(self._file)
+
+
+def _asked_s(error: grpc.Call) -> float:
+    """Return how long the other side asks to wait, 0 if it does not say."""
+    said: dict[str, Any] = dict(error.trailing_metadata() or ())
+    retry = RetryInfo()
+    try:
+        retry.ParseFromString(said.get("google.rpc.retryinfo-bin", b""))
+        for detail in Status.FromString(said.get("grpc-status-details-bin", b"")).details:
+            detail.Unpack(retry)
+    except DecodeError:
+        return 0
+    return retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
 
 
 def _parts(kind: _Signal, body: bytes) -> Iterator[bytes]:
