@@ -211,7 +211,7 @@ WRITTEN = (
 
 
 @given(text=texts, other=texts, one=facts_of_the_day, another=facts_of_the_day, form=st.sampled_from(WRITTEN))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_one_prompt_for_two_users_on_two_days_is_one_version_and_an_edited_one_another(
     provider: Any,
     instrumented: None,
@@ -263,7 +263,7 @@ names = st.text("abc_", min_size=1, max_size=6)
     key=st.sampled_from(["description", "title"]),
     said=texts,
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_tools_version_is_what_is_said_of_them_in_whatever_order(
     provider: Any,
     instrumented: None,
@@ -344,7 +344,7 @@ def test_a_call_that_fails_says_its_prompt_and_tools_all_the_same(
 
 
 @given(system=texts, description=texts)
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_identity_is_the_same_with_and_without_content(
     provider: Any, completion: dict[str, Any], tracer_provider: Any, spans: Any, system: str, description: str
 ) -> None:
