@@ -7,6 +7,7 @@ from typing import Final
 from tupletrace.processor import ask
 
 _TIMEOUT_S: Final = 30
+"""Without a new span."""
 _POLL_S: Final = 0.25
 _STILL_S: Final = 1.0
 """A request is indexed well within this time of its acknowledgement."""
@@ -18,7 +19,6 @@ def wait(answer: ask.Ask, services: set[str], since: datetime) -> set[str]:
         SELECT service_name, bool_and(complete) AS complete, sum(spans) AS spans
         FROM traces WHERE start_time >= TIMESTAMPTZ '{since.isoformat()}' GROUP BY service_name
     """
-    deadline = time.monotonic() + _TIMEOUT_S
     spans, grown = 0, time.monotonic()
     while True:
         rows = answer(sql).to_pylist()
@@ -26,6 +26,6 @@ def wait(answer: ask.Ask, services: set[str], since: datetime) -> set[str]:
         if seen != spans:
             spans, grown = seen, now
         waiting = services - {row["service_name"] for row in rows if row["complete"]}
-        if now > deadline or (not waiting and now - grown >= _STILL_S):
+        if now - grown >= (_TIMEOUT_S if waiting else _STILL_S):
             return waiting
         time.sleep(_POLL_S)
