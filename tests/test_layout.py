@@ -28,7 +28,7 @@ SERVER = {
 }
 """What only the processor may need, by import name."""
 FLOW = [
-    ["failpoint", "refusal", "metrics", "tokens", "tls", "logs"],
+    ["failpoint", "refusal", "metrics", "tokens", "tls", "logs", "memory"],
     ["wire", "attributes", "decode", "limits", "records", "otlp_json", "evaluations"],
     ["journal_file"],
     ["journal"],

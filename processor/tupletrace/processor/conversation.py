@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from tupletrace.processor.attributes import Attributes
-from tupletrace.processor.sources import ENGINE
+from tupletrace.processor.sources import engine
 
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
@@ -191,7 +191,7 @@ def _cells(attributes: Attributes, places: dict[int, Place]) -> pa.Table:
 
 
 def _asked(query: str, **tables: pa.Table) -> pa.Table:
-    with ENGINE.cursor() as cursor:
+    with engine().cursor() as cursor:
         for name, table in tables.items():
             cursor.register(name, table)
         # As a relation it would be planned twice, and that takes longer than a small batch.

@@ -4,8 +4,8 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any, Final
 
 import h11
@@ -32,7 +32,6 @@ from tupletrace.processor.tls import Tls
 from tupletrace.processor.tokens import Access
 
 _BACKLOG: Final = 2048
-_TICK_S: Final = 1.0
 _HEADERS_S: Final = 5.0
 _IDLE_S: Final = 60
 _DRAIN_S: Final = 5
@@ -96,7 +95,7 @@ Ready = Callable[[], list[str]]
 
 
 class _Server(uvicorn.Server):
-    """Wakes up once a second, for the date in its answers, not ten times."""
+    """Waits to be ended, and does not wake up ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -111,13 +110,12 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
-        while not await self.on_tick(0):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), _TICK_S)
+        if not self.should_exit:
+            await self._ending.wait()
 
 
 class _Protocol(H11Protocol):
-    """Closes a connection that takes too long to say what it wants."""
+    """Closes a connection that takes too long to say what it wants; dates the answers."""
 
     _late: asyncio.TimerHandle | None = None
 
@@ -126,6 +124,8 @@ class _Protocol(H11Protocol):
         self._await_headers()
 
     def data_received(self, data: bytes) -> None:
+        if self.conn.their_state is h11.IDLE:
+            self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
             if self._late is None:

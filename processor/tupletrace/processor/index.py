@@ -1,6 +1,5 @@
 """Journal -> decoded -> normalised -> stored -> settled: the one road by which spans reach DuckDB."""
 
-import ctypes
 import logging
 import math
 import threading
@@ -17,7 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor import decode, failpoint, journal, stages, telling, wire
+from tupletrace.processor import decode, failpoint, journal, memory, stages, telling, wire
 from tupletrace.processor.database import StoreError, needs_reconnect
 from tupletrace.processor.journal_file import JournalError, Request
 from tupletrace.processor.normalise import canonical
@@ -37,10 +36,14 @@ BATCH_BYTES: Final = 16 * 2**20
 QUIET_MS: Final = 2_000
 """A trace that received nothing for so long is complete; a later span makes it incomplete again."""
 _TICK_S: Final = 0.25
+_IDLE_TICK_S: Final = 1.0
+"""While nothing waits to be settled or brought to disk: then it is only asked what users have set."""
 _RETRY_S: Final = 1.0
 _JOBS_S: Final = 0.05
 """So long do jobs take, then what has come is looked for again."""
 _IDLE_S: Final = 5.0
+_STARTED_S: Final = 2.0
+"""So long after the last batch, and after the start, memory is given back."""
 _SETTLING_SHARE: Final = 0.1
 _SETTLE_WITHIN_S: Final = 1.0
 """Settling has a cost of its own, whatever it settles: it waits for more, but not for longer than this."""
@@ -145,7 +148,7 @@ class Indexer:
         self._failure: Exception | None = None
         self._broken: Exception | None = None
         self._settle_at, self._retry_at = 0.0, 0.0
-        self._give_back_at = math.inf
+        self._give_back_at = time.monotonic() + _STARTED_S
         self._jobs: deque[tuple[Job[Any], Future[Any]]] = deque()
         self._thread = threading.Thread(target=self._run, name="tupletrace-indexer", daemon=True)
         self._thread.start()
@@ -165,11 +168,13 @@ class Indexer:
         done: Future[T] = Future()
         done.set_running_or_notify_cancel()
         self._jobs.append((job, done))
+        self._woken.set()
         return done
 
     def end_jobs(self) -> None:
         """Give up the jobs that are not done yet, and those that are still given."""
         self._ending.set()
+        self._woken.set()
 
     def stop(self) -> None:
         """Index what is left and end the thread."""
@@ -183,16 +188,20 @@ class Indexer:
         while not self._stopping.is_set():
             # Without an append the tick still settles traces that have become quiet.
             pausing = self._stopping if self._failure else self._woken
-            pausing.wait(0 if self._jobs else _TICK_S)
+            pausing.wait(0 if self._jobs else self._tick())
             self._take_settings()
             if time.monotonic() >= self._retry_at:
                 self._step()
             self._advance()
             if time.monotonic() >= self._give_back_at:
-                _give_back()
+                memory.give_back()
                 self._give_back_at = math.inf
         self._give_up()
         self._step()
+
+    def _tick(self) -> float:
+        busy = self._store.waits or self._failure is not None or self._give_back_at < math.inf
+        return _TICK_S if busy else _IDLE_TICK_S
 
     def _advance(self) -> None:
         if self._ending.is_set():
@@ -258,11 +267,3 @@ class Indexer:
             self._store.settle(QUIET_MS)
             now = time.monotonic()
             self._settle_at = now + min((now - began) / _SETTLING_SHARE, _SETTLE_WITHIN_S)
-
-
-def _give_back() -> None:
-    """Give the system back what was freed: allocators keep what a burst has taken, hundreds of megabytes."""
-    pa.default_memory_pool().release_unused()
-    # Only glibc has it.
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

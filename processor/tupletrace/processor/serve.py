@@ -1,15 +1,13 @@
 """``tupletrace serve``: wires receiver, journal, indexer and the SQL endpoint, and drains them in order."""
 
 import math
+import os
 import resource
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
 _MOST_FILES: Final = 65_536
 """One connection is one file; the usual limit of 1,024 is there for programs that call select()."""
-_AWAKE_S: Final = 0.5
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -77,15 +74,14 @@ def serve(settings: Settings) -> None:
         OSError, sqlite3.Error: it cannot start.
     """
     logs.configure(as_json=settings.log_json)
-    # Not an event: to set one in a handler waits for the lock that its own interrupted `wait` may hold.
-    signals: SimpleQueue[int] = SimpleQueue()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        signals.put(number)
-
+    # The kernel may give a signal to a thread of gRPC: our handler then runs when this one wakes up, and what
+    # is written to the pipe wakes it.
+    signals, signalled = os.pipe()
+    os.set_blocking(signalled, False)
+    signal.set_wakeup_fd(signalled)
     # From the first moment: a signal during the start ends it cleanly as well.
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
     _raise_file_limit()
     database = settings.database
     access = _access(settings)
@@ -128,7 +124,7 @@ def _run(
     lock: DatabaseLock,
     settings: Settings,
     access: Access,
-    signals: SimpleQueue[int],
+    signals: int,
 ) -> None:
     stopping = threading.Event()
     folder = journal_folder(settings.database)
@@ -158,11 +154,8 @@ def _run(
                 Forwarder(settings.database, settings.forward, store.cursor) if settings.forward else None
             )
             print(f"tupletrace ready {said}", flush=True)
-            # The kernel may give the signal to a thread of gRPC: Python runs our handler when we wake up.
-            while not stopping.is_set():
-                with suppress(Empty):
-                    signals.get(timeout=_AWAKE_S)
-                    stopping.set()
+            os.read(signals, 1)
+            stopping.set()
             if forwarder:
                 forwarder.stop()
             grpc_server.stop()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -51,15 +52,14 @@ _ANSWERS: Final = (
 """What a span has whose call was answered."""
 
 
-def _engine() -> duckdb.DuckDBPyConnection:
+@cache
+def engine() -> duckdb.DuckDBPyConnection:
+    """Return a database of nothing but the macros that read messages; made when there are some."""
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
     folder = files("tupletrace.processor") / "sql" / "conversation"
     for name in (folder / "_order").read_text("utf-8").split():
         connection.execute((folder / f"{name}.sql").read_text("utf-8"))
     return connection
-
-
-ENGINE: Final = _engine()
 
 
 def mapped(values: pa.Array, meaning: Callable[[str], str | None]) -> pa.Array:
@@ -231,7 +231,7 @@ def extract(raw: pa.Array, expressions: list[str]) -> list[pa.Array]:
     asked = [f"nullif(TRY(CAST({place.get(sql, sql)} AS VARCHAR)), '')" for sql in expressions]
     selected = ", ".join(f"{sql} AS column_{i}" for i, sql in enumerate(asked))
     at_paths = f"TRY(json_extract_string(v, [{', '.join(paths)}]))" if paths else "NULL"
-    with ENGINE.cursor() as cursor:
+    with engine().cursor() as cursor:
         cursor.register("raw_values", pa.table({"raw": raw}))
         # As a relation it would be planned twice.
         cursor.execute(
