@@ -19,7 +19,7 @@ _RIVALS: Final = {
 }
 """Entry-point names under which other vendors instrument the library that ours does."""
 _EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-_TIMEOUT_S: Final = 2.0
+_TIMEOUT_S: Final = 10.0
 
 
 class Finding(NamedTuple):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tupletrace.processor.settings import Settings
 
 _SETTINGS: Final = "FROM settings WHERE $1 IS NULL OR key = $1 ORDER BY default_value IS NULL, key"
-_HEEDED_WITHIN_S: Final = 10.0
+_HEEDED_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.05
 _FOR_ONE: Final = ("judge_score:", "defect_score:")
 """Keys that end with the name of an evaluation."""
