@@ -86,10 +86,10 @@ def test_each_command_says_the_same_whether_a_processor_runs_or_not(
 
 
 def test_questions_and_spans_are_served_all_the_time(
-    assert busy.post_traces(otlp.request(otlp.call(1))).status == 200
     start_processor: Callable[..., Any], otlp: Any, until: Any
 ) -> None:
     busy = start_processor()
+    assert busy.post_traces(otlp.request(otlp.call(1))).status == 200
     over = threading.Event()
 
     def ask() -> list[bytes]:

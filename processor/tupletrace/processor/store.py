@@ -104,12 +104,12 @@ class Store:
         ((seq,),) = self._rows("SELECT indexed_seq()")
         return int(seq)
 
-    def insert(self, batch: pa.Table, journal_seq: int, told: pa.Table = telling.NONE) -> None:
     @property
     def waits(self) -> bool:
         """Whether something is left for ``settle`` to do, now or when enough time has passed."""
         return self._open or bool(self._active) or self._unsaved > 0
 
+    def insert(self, batch: pa.Table, journal_seq: int, told: pa.Table = telling.NONE) -> None:
         """Store normalised spans and the journal position they reach, in one transaction.
 
         ``batch`` is in the order of its ``journal_seq``, which is above that of every batch before; ``told``
