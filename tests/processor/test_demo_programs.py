@@ -40,7 +40,7 @@ def run(command: str, endpoint: Endpoint, **environment: str) -> "subprocess.Com
         env={**os.environ, **blocked, **reachable, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=150,
         check=False,
     )
 

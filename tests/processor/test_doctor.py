@@ -114,7 +114,7 @@ def test_it_needs_no_extra_and_the_other_commands_name_theirs(shared: Any) -> No
         environment = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{shared.grpc}"}
         command = [sys.executable, "-c", WITHOUT_THE_EXTRA, *arguments]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, env=environment
+            command, capture_output=True, text=True, timeout=150, check=False, env=environment
         )
 
     assert line(lines(run("doctor"), 0), "an OTLP receiver answers there")

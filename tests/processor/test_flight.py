@@ -226,13 +226,13 @@ def test_a_query_ends_when_its_client_has_gone(processor: Any, until: Any) -> No
         reader.read_chunk()
         assert processor.metric("tupletrace_queries_running") == 1
         reader.cancel()
-        until(lambda: processor.metric("tupletrace_queries_running") == 0, seconds=10)
+        until(lambda: processor.metric("tupletrace_queries_running") == 0)
         with pytest.raises(flight.FlightTimedOutError):
             client.do_get(
                 flight.Ticket(packed("CommandStatementQuery", query=slow)),
                 flight.FlightCallOptions(timeout=1),
             ).read_all()
-    until(lambda: processor.metric("tupletrace_queries_running") == 0, seconds=10)
+    until(lambda: processor.metric("tupletrace_queries_running") == 0)
 
 
 def test_a_token_is_asked_for_where_there_are_any(

@@ -28,7 +28,7 @@ def db(tmp_path: Path, otlp: Any) -> Path:
         ]
         written.append(
             "traces", otlp.request(*spans, *([otlp.span(90 + trace)] if trace > 3 else []))
-        ).result(10)
+        ).result(120)
     written.close()
     with database(path) as answer:
         assert answer(COUNT).to_pylist() == [{"traces": 9, "spans": 15}]
@@ -69,7 +69,7 @@ def test_a_name_that_is_written_as_sql_is_a_name(db: Path) -> None:
 def test_what_comes_after_has_new_numbers_and_is_kept(db: Path, otlp: Any) -> None:
     forget(db, "conversation", "c6", lambda _done, _total: None)
     more = Journal(journal_folder(db))
-    assert more.append("traces", otlp.request(otlp.span(50))).result(10) == 7
+    assert more.append("traces", otlp.request(otlp.span(50))).result(120) == 7
     more.close()
     with database(db) as answer:
         assert answer(COUNT).to_pylist() == [{"traces": 9, "spans": 14}]

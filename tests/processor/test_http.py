@@ -71,7 +71,7 @@ def test_gzip_is_read_to_the_end_of_its_last_member(processor: Any, otlp: Any, s
     stored(2, 100)
     body = otlp.request(*(otlp.span(3, i) for i in range(1, 101)))
     packed = gzip.compress(body[:3000]) + gzip.compress(body[3000:])
-    connection = http.client.HTTPConnection(processor.http, timeout=20)
+    connection = http.client.HTTPConnection(processor.http, timeout=120)
     connection.request(
         "POST",
         "/v1/traces",
@@ -140,7 +140,7 @@ def _peak_memory(processor: Any) -> int:
 
 def test_a_body_over_the_limit_is_refused_before_it_is_all_there(processor: Any) -> None:
     """C10: an endless chunked body ends with 413, not with memory."""
-    connection = http.client.HTTPConnection(processor.http, timeout=20)
+    connection = http.client.HTTPConnection(processor.http, timeout=120)
     connection.putrequest("POST", "/v1/traces")
     connection.putheader("Content-Type", PROTOBUF)
     connection.putheader("Transfer-Encoding", "chunked")
@@ -179,7 +179,7 @@ def test_a_path_that_takes_requests_cannot_be_read(processor: Any) -> None:
 
 def test_a_connection_is_used_again(processor: Any, otlp: Any) -> None:
     """C7."""
-    connection = http.client.HTTPConnection(processor.http, timeout=20)
+    connection = http.client.HTTPConnection(processor.http, timeout=120)
     for number in range(3):
         connection.request(
             "POST", "/v1/traces", otlp.request(otlp.span(7, number + 1)), {"Content-Type": PROTOBUF}

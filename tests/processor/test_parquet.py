@@ -331,8 +331,8 @@ def test_a_running_processor_gives_and_takes(
     assert imported.returncode == 0, imported.stderr
     count = rows(source, "SELECT count(*) FROM spans")[0][0]
     assert f"{count} of {count} spans are new" in imported.stdout
-    until(lambda: running.sql("SELECT count(*) AS n FROM spans")[0]["n"] == count + len(sent), 60)
-    until(lambda: running.sql("SELECT bool_and(complete) AS all FROM traces")[0]["all"], 60)
+    until(lambda: running.sql("SELECT count(*) AS n FROM spans")[0]["n"] == count + len(sent))
+    until(lambda: running.sql("SELECT bool_and(complete) AS all FROM traces")[0]["all"])
     written = tupletrace("export", "--parquet", tmp_path / "parquet", "--db", running.database)
     assert (written.returncode, f"{count + len(sent)} spans" in written.stdout) == (0, True), written.stderr
     running.stop()

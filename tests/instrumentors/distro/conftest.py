@@ -27,6 +27,8 @@ _USUAL = {
     "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*",
     # On a busy machine a receiver that is there may need long; whoever tests the default says "".
     "TUPLETRACE_EXIT_SECONDS": "60",
+    # One that crashes says where.
+    "PYTHONFAULTHANDLER": "1",
 }
 _FOREIGN = ("OTEL_", "TUPLETRACE_", "PYTEST_", "GRPC_ENABLE_FORK", "PYTHONPATH")
 _PRELUDE = """\

@@ -57,7 +57,7 @@ class Client:
     def http(self, path: str, body: bytes | None = None, method: str = "POST", **headers: str) -> Response:
         """One HTTP request; header names with ``_`` for ``-``; the content type is protobuf if not said."""
         named = {"Content-Type": PROTOBUF} | {key.replace("_", "-"): said for key, said in headers.items()}
-        connection = http.client.HTTPConnection(self.processor.http, timeout=30)
+        connection = http.client.HTTPConnection(self.processor.http, timeout=120)
         try:
             # Who refuses a body does not read it to its end.
             with suppress(BrokenPipeError, ConnectionResetError):
@@ -75,7 +75,7 @@ class Client:
     def grpc(self, signal: str, body: bytes, **options: Any) -> bytes:
         """One OTLP request over gRPC, as bytes."""
         with grpc.insecure_channel(self.processor.grpc) as channel:
-            return channel.unary_unary(f"/{SERVICES[signal]}/Export")(body, timeout=20, **options)
+            return channel.unary_unary(f"/{SERVICES[signal]}/Export")(body, timeout=120, **options)
 
     def refused(self, signal: str, body: bytes, **options: Any) -> Any:
         """The error of an OTLP request over gRPC that must fail."""

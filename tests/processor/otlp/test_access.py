@@ -85,7 +85,7 @@ def test_c48_without_a_known_token_nothing_is_answered_but_health(guarded: Guard
 
 def test_c48_it_is_refused_before_the_body_is_read(guarded: Guarded) -> None:
     """The body never comes, the answer does."""
-    connection = HTTPConnection(guarded.client.processor.http, timeout=20)
+    connection = HTTPConnection(guarded.client.processor.http, timeout=120)
     connection.putrequest("POST", "/v1/traces")
     connection.putheader("Content-Type", PROTOBUF)
     connection.putheader("Content-Length", "50000000")
@@ -95,7 +95,7 @@ def test_c48_it_is_refused_before_the_body_is_read(guarded: Guarded) -> None:
     with grpc.insecure_channel(guarded.client.processor.grpc) as channel:
         endless = channel.stream_unary(EXPORT)
         with pytest.raises(grpc.RpcError) as refused:
-            endless(_never(), timeout=20)
+            endless(_never(), timeout=120)
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -138,7 +138,7 @@ def test_a_token_is_added_and_revoked_without_a_restart(
     assert main(["tokens", "revoke", "fresh", "--db", str(database)]) == 2
 
 
-def test_a_token_stands_nowhere_but_in_the_terminal_it_was_shown_in(guarded: Guarded) -> None:
+def test_a_token_stands_nowhere_but_in_the_terminal_it_was_shown_in(guarded: Guarded, holding: Any) -> None:
     """F39: 128 bits or more, of which only a hash is kept, for its user alone."""
     folder = guarded.client.processor.database.parent
     secret = guarded.tokens["admin"]
@@ -146,9 +146,7 @@ def test_a_token_stands_nowhere_but_in_the_terminal_it_was_shown_in(guarded: Gua
     file = folder / "x.duckdb.tokens"
     assert file.stat().st_mode & 0o777 == 0o600
     assert [one["scopes"] for one in json.loads(file.read_text())] == [["ingest"], ["read"], ["admin"]]
-    for path in folder.rglob("*"):
-        if path.is_file():
-            assert secret.encode() not in path.read_bytes()
+    assert holding(folder, secret.encode()) == []
 
 
 def test_the_user_of_the_database_asks_it_without_a_token(guarded: Guarded, tupletrace: Any) -> None:
@@ -203,7 +201,7 @@ def test_f40_without_tokens_other_machines_are_not_let_in(
 def test_f40_unless_it_is_said(start_processor: Callable[..., Any]) -> None:
     running = start_processor(TUPLETRACE_INSECURE="1", TUPLETRACE_HTTP="0.0.0.0:0")
     port = running.http.split(":")[1]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=20) as got:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=120) as got:
         assert got.status == 200
     running.stop()
 
@@ -233,7 +231,7 @@ class Secured:
         self.authority.configure_trust(context)
         if client:
             self.clients.issue_cert("client.example").configure_cert(context)
-        return HTTPSConnection(self.processor.http, timeout=20, context=context)
+        return HTTPSConnection(self.processor.http, timeout=120, context=context)
 
     def certify(self) -> None:
         """Write a new certificate of the server's."""
@@ -261,7 +259,7 @@ def secured(
 
 def test_with_tls_a_client_with_a_certificate_is_served_on_both_transports(secured: Secured) -> None:
     with secured.channel() as channel:
-        assert channel.unary_unary(EXPORT)(b"", timeout=20) == b""
+        assert channel.unary_unary(EXPORT)(b"", timeout=120) == b""
     connection = secured.https()
     connection.request("POST", "/v1/traces", b"", {"Content-Type": PROTOBUF})
     assert connection.getresponse().status == 200
@@ -270,15 +268,15 @@ def test_with_tls_a_client_with_a_certificate_is_served_on_both_transports(secur
 
 def test_with_mutual_tls_a_client_without_one_is_not_nor_one_in_the_clear(secured: Secured) -> None:
     with secured.channel(client=False) as channel, pytest.raises(grpc.RpcError) as refused:
-        channel.unary_unary(EXPORT)(b"", timeout=20)
+        channel.unary_unary(EXPORT)(b"", timeout=120)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     connection = secured.https(client=False)
     with pytest.raises(OSError):  # noqa: PT011 - by the version of TLS, another kind
         _get(connection)
     with pytest.raises((OSError, ConnectionError)):
-        _get(HTTPConnection(secured.processor.http, timeout=20))
+        _get(HTTPConnection(secured.processor.http, timeout=120))
     with grpc.insecure_channel(secured.processor.grpc) as channel, pytest.raises(grpc.RpcError):
-        channel.unary_unary(EXPORT)(b"", timeout=20)
+        channel.unary_unary(EXPORT)(b"", timeout=120)
 
 
 def _get(connection: HTTPConnection) -> int:
@@ -304,7 +302,7 @@ def test_a_renewed_certificate_is_used_without_a_restart(secured: Secured) -> No
     secured.certify()
     assert shown() != before
     with secured.channel() as channel:
-        assert channel.unary_unary(EXPORT)(b"", timeout=20) == b""
+        assert channel.unary_unary(EXPORT)(b"", timeout=120) == b""
 
 
 def test_the_sdks_exporter_delivers_over_tls(secured: Secured) -> None:

@@ -38,7 +38,7 @@ def test_c10_an_http_body_over_the_limit_is_413_however_it_comes(client: Any, ot
     packed = client.http("/v1/traces", gzip.compress(body, 1), Content_Encoding="gzip")
     assert packed.status == 413
     assert str(LIMIT) in Status.FromString(packed.body).message
-    connection = HTTPConnection(client.processor.http, timeout=30)
+    connection = HTTPConnection(client.processor.http, timeout=120)
     connection.putrequest("POST", "/v1/traces")
     connection.putheader("Content-Type", "application/x-protobuf")
     connection.putheader("Content-Length", str(LIMIT + 1))

@@ -49,7 +49,7 @@ def test_c42_sigterm_finishes_what_is_under_way_and_loses_nothing(
             export = channel.unary_unary(EXPORT)
             for number in range(1, 1_000_000):
                 try:
-                    export(otlp.request(otlp.span(42, number)), timeout=10)
+                    export(otlp.request(otlp.span(42, number)), timeout=120)
                 except grpc.RpcError as error:
                     refused.append(error.code())
                     return
@@ -59,9 +59,9 @@ def test_c42_sigterm_finishes_what_is_under_way_and_loses_nothing(
 
     sender = threading.Thread(target=send)
     sender.start()
-    assert going.wait(30)
+    assert going.wait(120)
     assert running.stop() == ""
-    sender.join(30)
+    sender.join()
     assert refused[0] in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
     asked = "SELECT count(DISTINCT span_id) AS n FROM spans"
     done = tupletrace("sql", asked, "--db", running.database, "--format", "csv")
@@ -103,7 +103,7 @@ def test_c45_a_client_that_goes_away_leaves_nothing_half_done(client: Any, otlp:
     host, port = client.processor.http.split(":")
     head = f"POST /v1/traces HTTP/1.1\r\nHost: {host}\r\nContent-Type: {PROTOBUF}\r\n"
     for share in (0, 1, len(body) // 2, len(body) - 1):
-        with socket.create_connection((host, int(port)), 20) as raw:
+        with socket.create_connection((host, int(port)), 120) as raw:
             raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:share])
     with grpc.insecure_channel(client.processor.grpc) as channel:
         export = channel.unary_unary(EXPORT)
@@ -180,12 +180,12 @@ def test_c49_ipv6_and_localhost_are_both_reached(start_processor: Callable[..., 
     grpc_port, http_port = running.grpc.split(":")[1], running.http.split(":")[1]
     hosts = ["127.0.0.1", "localhost"] + ["[::1]"] * has_ipv6()
     for host in hosts:
-        connection = HTTPConnection(f"{host}:{http_port}", timeout=20)
+        connection = HTTPConnection(f"{host}:{http_port}", timeout=120)
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200
         connection.close()
         with grpc.insecure_channel(f"{host}:{grpc_port}") as channel:
-            assert channel.unary_unary(EXPORT)(b"", timeout=20) == b""
+            assert channel.unary_unary(EXPORT)(b"", timeout=120) == b""
     running.stop()
 
 
@@ -232,14 +232,14 @@ def test_the_health_service_answers_and_reflection_does_not(client: Any) -> None
     with grpc.insecure_channel(client.processor.grpc) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         for service in ("", "opentelemetry.proto.collector.trace.v1.TraceService"):
-            said = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)
+            said = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=120)
             assert said.status == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(grpc.RpcError) as unknown:
-            health.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=20)
+            health.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=120)
         assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
         reflection = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
         with pytest.raises(grpc.RpcError) as refused:
-            list(reflection(iter([b""]), timeout=20))
+            list(reflection(iter([b""]), timeout=120))
         assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -281,7 +281,7 @@ def test_the_log_is_one_json_object_a_line_where_that_is_asked_for(start_process
     """What is logged here: a request that is no HTTP."""
     running = start_processor(TUPLETRACE_LOG_FORMAT="json")
     host, port = running.http.split(":")
-    with socket.create_connection((host, int(port)), 20) as raw:
+    with socket.create_connection((host, int(port)), 120) as raw:
         raw.sendall(b"this is no HTTP\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
     lines = [json.loads(line) for line in running.stop().splitlines()]
@@ -292,8 +292,8 @@ def test_the_log_is_one_json_object_a_line_where_that_is_asked_for(start_process
 def test_f30_a_connection_that_says_nothing_is_closed(client: Any) -> None:
     """Also one that sends half a header; both wait beside each other."""
     host, port = client.processor.http.split(":")
-    with socket.create_connection((host, int(port)), 20) as silent:
-        with socket.create_connection((host, int(port)), 20) as half:
+    with socket.create_connection((host, int(port)), 120) as silent:
+        with socket.create_connection((host, int(port)), 120) as half:
             half.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: loc")
             assert half.recv(100) == b""
         assert silent.recv(100) == b""

@@ -45,7 +45,7 @@ def test_c02_what_is_not_served_is_not_found(client: Any) -> None:
         assert client.http(path, b"").status == 404, path
     method = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export"
     with grpc.insecure_channel(client.processor.grpc) as channel, pytest.raises(grpc.RpcError) as refused:
-        channel.unary_unary(method)(b"", timeout=20)
+        channel.unary_unary(method)(b"", timeout=120)
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -103,7 +103,7 @@ def test_c06_many_calls_in_flight_on_one_connection_are_each_answered_rightly(
             bad = [otlp.span(601)] * (number % 3 == 0)
             for span in bad:
                 span.trace_id = b""
-            calls.append((number, export.future(otlp.request(otlp.span(601, number), *bad), timeout=30)))
+            calls.append((number, export.future(otlp.request(otlp.span(601, number), *bad), timeout=120)))
         for number, call in calls:
             rejected = answered("traces", call.result()).partial_success.rejected_spans
             assert rejected == (number % 3 == 0)
@@ -118,13 +118,17 @@ def test_c06_a_thousand_connections_are_answered(client: Any, otlp: Any) -> None
     request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     async def all_of_them() -> list[bytes]:
-        opened = [await asyncio.open_connection(host, int(port)) for _ in range(1000)]
+        opened = []
+        for _ in range(1000):
+            opened.append(await asyncio.open_connection(host, int(port)))
+            # At once: one that says nothing for 5 s is closed.
+            opened[-1][1].write(request)
         lines: list[bytes] = []
-        for _ in range(10):
-            for _, writer in opened:
+        for turn in range(10):
+            for _, writer in opened if turn else ():
                 writer.write(request)
             for reader, _ in opened:
-                answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+                answer = await reader.readuntil(b"\r\n\r\n")
                 lines.append(answer.split(b"\r\n")[0])
         for _, writer in opened:
             writer.close()
@@ -145,7 +149,7 @@ def test_c06_clients_of_both_transports_at_once_lose_nothing(client: Any, one_of
 
 
 def test_c07_a_connection_is_used_again(client: Any, one_of: Any) -> None:
-    connection = HTTPConnection(client.processor.http, timeout=20)
+    connection = HTTPConnection(client.processor.http, timeout=120)
     for _ in range(3):
         connection.request("POST", "/v1/traces", one_of("traces"), {"Content-Type": PROTOBUF})
         answer = connection.getresponse()
@@ -157,7 +161,7 @@ def test_c08_a_client_that_pings_is_not_called_too_eager(client: Any) -> None:
     """Raw HTTP/2: without a call, every ping is acknowledged, and no GOAWAY comes."""
     ping, goaway, settings = 6, 7, 4
     host, port = client.processor.grpc.split(":")
-    with socket.create_connection((host, int(port)), 20) as raw:
+    with socket.create_connection((host, int(port)), 120) as raw:
         raw.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(settings))
         incoming = raw.makefile("rb")
         for number in range(4):
