@@ -142,3 +142,54 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
         pass
     with connect("http://127.0.0.1:9") as connection, pytest.raises(StoreError, match=r"127\.0\.0\.1:9"):
         connection.sql("SELECT 1")
+
+
+FORKS = """
+import os, sys, time
+from tupletrace.processor import connect
+from tupletrace.processor.database import StoreError
+
+ended, ending = os.pipe()
+with connect(sys.argv[1]) as connection:
+    before = connection.sql("FROM spans").fetchall()
+    written = os.stat(sys.argv[1]).st_mtime_ns
+    child = os.fork()
+    if not child:
+        try:
+            connection.sql("FROM spans")
+        except StoreError as error:
+            print(error, flush=True)
+        sys.exit(7)
+    assert os.waitpid(child, 0)[1] == 7 << 8
+    assert os.stat(sys.argv[1]).st_mtime_ns == written
+    assert connection.sql("FROM spans").fetchall() == before
+    # Another one outlives its parent.
+    if not os.fork():
+        os.close(ending)
+        os.close(1)
+        os.close(2)
+        os.read(0, 1)
+        os._exit(0)
+print(os.getpid(), flush=True)
+os._exit(0)
+"""
+
+
+def test_f12_a_fork_is_refused_changes_nothing_and_holds_nothing(
+    tmp_path: Path, open_database: Any, otlp: Any
+) -> None:
+    """Neither by what it asks nor by its end; and while it lives the file of its parent is free again."""
+    path = tmp_path / "x.duckdb"
+    made = open_database(path)
+    made.insert(otlp.request(otlp.call(1, 1)))
+    made.store.close()
+    script = [sys.executable, "-c", FORKS, path]
+    with subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        assert parent.stdin
+        refused, pid = parent.stdout.read().splitlines()
+        assert refused == f"process {pid} connected, of which this is a fork: connect after the fork"
+        assert parent.wait(60) == 0
+        with connect(path) as again:
+            assert again.sql("SELECT count(*) FROM llm_calls").fetchall() == [(1,)]
+        parent.stdin.close()

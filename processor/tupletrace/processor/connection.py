@@ -1,5 +1,6 @@
 """Answers for Python: each a DuckDB relation, which becomes a frame without being copied."""
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -8,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from tupletrace.processor import ask
-from tupletrace.processor.database import StoreError
+from tupletrace.processor.database import StoreError, not_for_forks
 from tupletrace.processor.query import Parameters
 
 
@@ -16,18 +17,22 @@ class Connection:
     """Asks one database, whether a processor is running on it or not, from any thread."""
 
     def __init__(self, opened: Callable[[], AbstractContextManager[ask.Ask]]) -> None:
-        self._open = opened
+        self._open, self._process = opened, os.getpid()
         self._opened = ExitStack()
         self._answer = self._opened.enter_context(opened())
-        self._relations = duckdb.connect().execute("SET GLOBAL TimeZone = 'UTC'")
+        self._relations = not_for_forks(duckdb.connect()).execute("SET GLOBAL TimeZone = 'UTC'")
 
     def sql(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyRelation:
         """Return the answer to one read-only query, held in memory: ``.df()``, ``.pl()``, ``.fetchall()``.
 
         Raises:
             SqlRefused, SqlFailed: with a message for who wrote the SQL.
-            StoreError: the processor does not answer.
+            StoreError: the processor does not answer, or this is a fork of the process that connected.
         """
+        if os.getpid() != self._process:
+            raise StoreError(
+                f"process {self._process} connected, of which this is a fork: connect after the fork"
+            )
         # Each on a connection of its own: one does not serve two threads.
         return self._relations.cursor().from_arrow(self._answered(sql, parameters))
 
@@ -42,6 +47,8 @@ class Connection:
 
     def close(self) -> None:
         """Forget the answers that were not taken."""
+        if os.getpid() != self._process:
+            return
         self._relations.close()
         self._opened.close()
 

@@ -1,5 +1,6 @@
 """The DuckDB file: opened, checked that it is ours, and brought up to this version's tables and views."""
 
+import ctypes
 import errno
 import hashlib
 import logging
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
+from weakref import WeakSet
 
 import duckdb
 
@@ -212,7 +214,24 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
     except StoreError:
         connection.close()
         raise
+    return not_for_forks(connection)
+
+
+_opened: Final[WeakSet[duckdb.DuckDBPyConnection]] = WeakSet()
+
+
+def not_for_forks(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Keep a fork from closing a connection by its end: it would write what its parent has open."""
+    _opened.add(connection)
     return connection
+
+
+def _in_a_fork() -> None:
+    for connection in list(_opened):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+os.register_at_fork(after_in_child=_in_a_fork)
 
 
 def use(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

@@ -5,6 +5,7 @@ A request is acknowledged after the transaction that holds it is on disk; the Du
 
 import contextlib
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -20,7 +21,7 @@ from tupletrace.processor import failpoint, journal_file
 from tupletrace.processor.journal_file import JournalError, Request
 
 _logger: Final = logging.getLogger(__name__)
-_CLOSED: Final = "the journal is closed"
+_CLOSED: Final = "the journal is closed (or this is a fork of the process that writes it)"
 _DAY_NS: Final = 86_400 * 10**9
 _OF_DAY: Final = "%Y-%m-%d"
 _OF_MOMENT: Final = "%Y-%m-%dT%H%M%S.%f"
@@ -46,7 +47,7 @@ class Journal:
             JournalError: a file in it is no journal.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = folder
+        self._folder, self._process = folder, os.getpid()
         # Whoever deletes the journal has a database that is ahead of it and would take new numbers for old.
         self._seq = max(last_seq(folder), after)
         now = time.time_ns()
@@ -79,7 +80,7 @@ class Journal:
         # Nobody who waits can cancel it: that would end the writer.
         request.done.set_running_or_notify_cancel()
         with self._closing:
-            if self._closed:
+            if self._closed or os.getpid() != self._process:
                 request.done.set_exception(JournalError(_CLOSED))
             else:
                 self._waiting.put(request)
@@ -88,7 +89,7 @@ class Journal:
     def close(self) -> None:
         """Write what waits, then close."""
         with self._closing:
-            if self._closed:
+            if self._closed or os.getpid() != self._process:
                 return
             self._closed = True
             self._waiting.put(None)

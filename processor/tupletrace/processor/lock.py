@@ -8,7 +8,8 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+from weakref import WeakSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,10 @@ class DatabaseInUse(RuntimeError):
 
 
 class DatabaseLock:
-    """Holds the ownership of a database file until it is released or the process ends, however it ends."""
+    """Holds the ownership of a database file until it is released or the process ends, however it ends.
+
+    A fork has no part in it: it would hold it on when its parent has ended.
+    """
 
     def __init__(self, database: Path) -> None:
         """Take the ownership.
@@ -43,24 +47,29 @@ class DatabaseLock:
             OSError: the folder cannot be written.
         """
         path = database.with_name(database.name + ".lock")
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = _owner(os.pread(self._file, 4096, 0))
-            os.close(self._file)
+            owner = _owner(os.pread(file, 4096, 0))
+            os.close(file)
             raise DatabaseInUse(database, owner) from None
+        self._file: int | None = file
+        _locks.add(self)
         self.announce(None)
 
     def announce(self, http: str | None, token: str | None = None, certificate: Path | None = None) -> None:
         """Say where this process answers SQL, and how this user asks there."""
         said = Owner(os.getpid(), http, token, certificate and str(certificate))
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, json.dumps(asdict(said)).encode(), 0)
+        if self._file is not None:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, json.dumps(asdict(said)).encode(), 0)
 
     def release(self) -> None:
         """Give the ownership up."""
-        os.close(self._file)
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
     def __enter__(self) -> Self:
         return self
@@ -75,3 +84,14 @@ def _owner(raw: bytes) -> Owner:
     except (ValueError, TypeError):
         # The owner is between truncating and writing.
         return Owner(0, None)
+
+
+_locks: Final[WeakSet[DatabaseLock]] = WeakSet()
+
+
+def _in_a_fork() -> None:
+    for one in list(_locks):
+        one.release()
+
+
+os.register_at_fork(after_in_child=_in_a_fork)

@@ -1,6 +1,7 @@
 """The DuckDB file: an index of the journal, made by the SQL files beside this module."""
 
 import hashlib
+import os
 import threading
 import time
 from collections import deque
@@ -53,7 +54,7 @@ class Store:
         Raises:
             StoreError: not a DuckDB file, not ours, or made by a newer tupletrace.
         """
-        self._path = path
+        self._path, self._process = path, os.getpid()
         self._switching = threading.Lock()
         self._copying = threading.Lock()
         self._cursors: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
@@ -265,7 +266,16 @@ class Store:
         self._copying.release()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection of its own for one reader."""
+        """Return a connection of its own for one reader.
+
+        Raises:
+            StoreError: this is a fork of the process that opened it.
+        """
+        if os.getpid() != self._process:
+            raise StoreError(
+                f"{self._path} was opened by process {self._process}, of which this is a fork: "
+                "open it after the fork"
+            )
         with self._switching:
             cursor = self._connection.cursor()
             self._cursors.add(cursor)
@@ -303,6 +313,8 @@ class Store:
     def close(self) -> None:
         """Close the file; what was committed is in it."""
         failpoint.passing("database.closing")
+        if os.getpid() != self._process:
+            return
         with self._copying:
             self._connection.close()
 
