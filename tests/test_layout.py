@@ -46,6 +46,7 @@ FLOW = [
     ["rebuild", "retention"],
     ["forget"],
     ["jobs"],
+    ["lockdown"],
     ["query", "formats"],
     ["listen", "lock", "guard", "body", "evaluation_endpoint", "sql_endpoint", "grpc_server", "http_server"],
     ["flight_messages", "flight_catalog", "flight_server"],

@@ -1,7 +1,5 @@
-"""SQL from outside: one read-only statement, checked on the syntax tree that DuckDB gives, then run."""
+"""SQL from outside: one read-only statement, checked, then run."""
 
-import json
-import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -11,75 +9,17 @@ from typing import Any, Final, Self
 import duckdb
 import pyarrow as pa
 
-from tupletrace.processor.database import statement_names
+from tupletrace.processor.lockdown import SqlFailed as SqlFailed
+from tupletrace.processor.lockdown import SqlRefused as SqlRefused
+from tupletrace.processor.lockdown import check
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 """Media type of an answer in Arrow."""
 MAX_SECONDS: Final = 60.0
 MAX_BYTES: Final = 256 * 2**20
 """Of one answer that is held in memory whole: `FROM spans` must not end a process."""
-_QUERY_NODES: Final = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "VALUES_NODE"}
-_TABLE_FUNCTIONS: Final = {
-    "range",
-    "generate_series",
-    "unnest",
-    "json_each",
-    "json_tree",
-    "duckdb_tables",
-    "duckdb_views",
-    "duckdb_columns",
-    *statement_names("questions"),
-}
-_SCALARS_REFUSED: Final = {
-    "array_resize",
-    "bitstring",
-    "current_setting",
-    "damerau_levenshtein",
-    "editdist3",
-    "getenv",
-    "getvariable",
-    "jaro_similarity",
-    "jaro_winkler_similarity",
-    "levenshtein",
-    "list_resize",
-    "lpad",
-    "nextval",
-    "query",
-    "query_table",
-    "repeat",
-    "rpad",
-    "setseed",
-    "setval",
-    "sleep_ms",
-    "write_log",
-}
-"""They read what is not in the tables, write, make a value of any size, or take time by the square of its
-size: what happens in a single value no limit interrupts."""
-_LISTS: Final = {"range", "generate_series"}
-_FORMATS: Final = {"format", "printf"}
-_REPLACES: Final = {"replace", "regexp_replace"}
-_HUGE: Final = re.compile(r"\d{6}")
-_LONG: Final = re.compile(r".{100}", re.DOTALL)
-_HUGE_WIDTH: Final = re.compile(r"\d{4}|\*|\{[^}]*\{")
-_IS_TABLE: Final = "SELECT 1 FROM duckdb_columns() WHERE lower(table_name) = lower(trim(?, '\"'))"
-_COMMENT: Final = r"(?:\s|--[^\n]*\n|/\*.*?\*/)"
-_EXPLAIN: Final = re.compile(
-    rf"{_COMMENT}*EXPLAIN(?:{_COMMENT}+ANALYZE)?(?={_COMMENT}|\()"
-    r"(?:\s*\(\s*(?:ANALYZE|FORMAT\s+\w+)(?:\s*,\s*(?:ANALYZE|FORMAT\s+\w+))*\s*\))?",
-    re.IGNORECASE | re.DOTALL,
-)
 _ROWS_A_BATCH: Final = 10_000
-_FILE_LIKE: Final = ("/", "\\", ".", "*", "?")
-
 Parameters = Sequence[Any] | Mapping[str, Any] | None
-
-
-class SqlRefused(ValueError):
-    """The statement is not a single read-only query, or asks for more than reading the tables."""
-
-
-class SqlFailed(ValueError):
-    """DuckDB could not run the query; the message is the first lines of its own."""
 
 
 class Answer:
@@ -160,7 +100,7 @@ class Answer:
         # What goes wrong while rows are read comes through Arrow as an OSError.
         except (duckdb.Error, RuntimeError, OSError, UnicodeEncodeError) as error:
             took = time.monotonic() - self._started
-            said = str(error).strip()
+            said = str(error).partition("\n\nStack Trace")[0].strip()
             if took >= self._seconds and "interrupt" in said.lower():
                 said = f"the query was stopped after {took:.3g} s; the limit is {self._seconds:g} s"
             failed = SqlFailed(said)
@@ -278,79 +218,3 @@ def _distinct(names: list[str]) -> list[str]:
             own = f"{name}_{number}"
         taken[own.lower()] = own
     return list(taken.values())
-
-
-def check(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise ``SqlRefused`` unless this is one query that only reads tables, ``SqlFailed`` if it is no SQL."""
-    try:
-        statements = cursor.extract_statements(sql)
-    except duckdb.Error as error:
-        raise SqlFailed(str(error).strip()) from None
-    if len(statements) != 1:
-        raise SqlRefused(f"send one statement, not {len(statements)}")
-    # What is explained is checked as if it were asked: with ANALYZE it is run.
-    explained = _EXPLAIN.match(sql)
-    asked = sql[explained.end() :] if explained else sql
-    ((tree,),) = cursor.execute("SELECT json_serialize_sql(CAST(? AS VARCHAR))", [asked]).fetchall()
-    parsed = json.loads(tree)
-    if parsed["error"]:
-        raise SqlRefused(
-            "only SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN of these and PIVOT with the "
-            "values that become columns, ON ... IN (...), are answered: read-only SQL"
-        )
-    for node in _nodes(parsed["statements"]):
-        _check_node(node)
-        # SHOW tells of a setting where there is no such table.
-        if node.get("show_type") == "SHOW" and not cursor.execute(_IS_TABLE, [node["table_name"]]).fetchall():
-            raise SqlRefused("settings cannot be read here, and there is no table of this name")
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(tree, dict):
-        yield tree
-        for value in tree.values():
-            yield from _nodes(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from _nodes(value)
-
-
-def _check_node(node: dict[str, Any]) -> None:
-    kind = str(node.get("type", ""))
-    if kind.endswith("_NODE") and kind not in _QUERY_NODES:
-        raise SqlRefused(
-            f"a query may not contain {kind.removesuffix('_NODE').replace('_', ' ').lower()}: read-only SQL"
-        )
-    if kind == "TABLE_FUNCTION":
-        name = str(node["function"].get("function_name", "")).lower()
-        if name not in _TABLE_FUNCTIONS:
-            raise SqlRefused(f"the table function {name}() is not allowed here")
-        # Rows come one after the other and can be interrupted, unlike a list.
-        node["function"]["type"] = "TABLE"
-    elif node.get("class") == "LAMBDA":
-        inner = {str(one.get("function_name", "")).lower() for one in _nodes(node)}
-        if inner & _LISTS:
-            raise SqlRefused("a lambda may not make lists")
-    elif kind == "FUNCTION":
-        _check_function(str(node.get("function_name", "")).lower(), node)
-    elif kind == "BASE_TABLE" and any(mark in str(node.get("table_name")) for mark in _FILE_LIKE):
-        raise SqlRefused("files cannot be read here; name a table or view")
-    elif kind == "BASE_TABLE" and str(node.get("table_name")).lower() == "pg_settings":
-        raise SqlRefused("settings cannot be read here")
-
-
-def _check_function(name: str, node: dict[str, Any]) -> None:
-    if name in _SCALARS_REFUSED:
-        raise SqlRefused(f"the function {name}() is not allowed here")
-    if name in _LISTS | _FORMATS | _REPLACES:
-        # DuckDB 2 wraps each argument once more than 1.5.
-        arguments = [
-            one.get("expression", one) for one in node.get("arguments") or node.get("children") or []
-        ]
-        large = _HUGE if name in _LISTS else _HUGE_WIDTH if name in _FORMATS else _LONG
-        checked = arguments if name in _LISTS else arguments[:1] if name in _FORMATS else arguments[2:3]
-        for one in checked:
-            literal = one.get("literal") or one.get("value") or {}
-            said = str(literal.get("text", literal.get("value")))
-            if one.get("class") != "CONSTANT" or large.search(said):
-                raise SqlRefused(f"{name}() takes small constants here")

@@ -1,0 +1,41 @@
+"""Queries that break DuckDB itself: the processor goes on, and nobody's words are taken for its own."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def processor(start_processor: Callable[..., Any], otlp: Any, until: Any) -> Iterator[Any]:
+    """A processor with four spans."""
+    running = start_processor()
+    for trace in (1, 2):
+        running.post_traces(otlp.request(otlp.span(trace, 1, name="ask"), otlp.call(trace, 2, 1)))
+    until(lambda: running.sql("SELECT count(*) AS n FROM traces WHERE complete") == [{"n": 2}])
+    yield running
+    assert "Traceback" not in running.stop()
+
+
+def test_a_query_that_breaks_duckdb_does_not_end_the_processor(processor: Any, otlp: Any, until: Any) -> None:
+    """An internal error ends every connection to the database: it is opened again, with all that came."""
+    text = "SELECT string_agg('x', '') AS s FROM range(10000000)"
+    broken = processor.ask(f"SELECT length(concat({', '.join(['s'] * 900)})) FROM ({text})")
+    assert broken.status == 400
+    assert "INTERNAL" in broken.json["error"]
+    assert "Stack Trace" not in broken.json["error"]
+    processor.post_traces(otlp.request(otlp.span(3, 1, name="ask"), otlp.call(3, 2, 1)))
+    counted = "SELECT count(*) AS spans, count(DISTINCT trace_id) AS traces FROM spans"
+    until(lambda: processor.ask(counted).json == [{"spans": 6, "traces": 3}])
+
+
+def test_words_of_a_query_are_not_taken_for_an_error_of_the_database(
+    processor: Any, otlp: Any, until: Any
+) -> None:
+    """It would be closed, put aside, and made again from the journal."""
+    for words in ("FATAL Error: database has been invalidated", "IO Error: Corrupt database file"):
+        for sql in (f"SELECT error('{words}')", f'SELECT "{words}" FROM spans'):
+            assert words in processor.ask(sql).json["error"]
+    processor.post_traces(otlp.request(otlp.span(3, 1, name="ask"), otlp.call(3, 2, 1)))
+    until(lambda: processor.sql("SELECT count(*) AS n FROM spans") == [{"n": 6}])
+    assert not [file.name for file in processor.database.parent.iterdir() if "quarantined" in file.name]
