@@ -84,6 +84,27 @@ def test_a_clients_span_beside_a_frameworks_is_the_same_call(world: World, otlp:
     assert call["response_model"] == "gpt-4o-2024-08-06"
 
 
+@pytest.mark.parametrize("other", [[], [("client", 3, USED)]])
+def test_a_span_of_no_tokens_at_all_is_not_the_call_that_spans_with_tokens_tell_of(
+    world: World, otlp: Any, other: list[tuple[str, int, dict[str, Any]]]
+) -> None:
+    """OpenLLMetry below a framework: it says 0 of a response that it cannot read, beside the client's own."""
+    trace = world.new()
+    unnamed = {"gen_ai.prompt.name": None, "gen_ai.prompt.version": None}
+    framework = otlp.call(trace, 1, 9, (23, 5), **timed(otlp, 0, 50))
+    empty = otlp.call(trace, 2, 1, (0, 0), unnamed, **timed(otlp, 10, 40))
+    below = [
+        (scope, [otlp.call(trace, span, 1, (23, 5), said | unnamed, **timed(otlp, 20, 30))])
+        for scope, span, said in other
+    ]
+    counted = other[0][1] if other else 1
+    roles = world.roles(world.scoped(("framework", [framework]), ("empty", [empty]), *below), traces=[trace])
+    assert [span for span, (role, _) in roles.items() if role == "leaf"] == [counted]
+    assert {told for _, told in roles.values()} == {None, counted}
+    (call,) = world.calls(trace)
+    assert (call["prompt_name"], call["input_tokens"], call["output_tokens"]) == ("answer", 23, 5)
+
+
 def test_a_text_that_the_framework_names_wins_over_the_same_text_without_a_name(
     world: World, otlp: Any
 ) -> None:

@@ -4,8 +4,11 @@
 CREATE OR REPLACE MACRO call_pairs_of(members, tangled, ancestors) AS TABLE
 WITH calls AS MATERIALIZED (
     SELECT
-        trace_id, span_id, parent_span_id, name, scope_name, start_unix_nano, end_unix_nano, embeds, runs, has_usage,
-        request_model, response_model, input_tokens, output_tokens, response_id, status_code, finish
+        trace_id, span_id, parent_span_id, name, scope_name, start_unix_nano, end_unix_nano, embeds, runs,
+        used AS has_usage,
+        CASE WHEN used THEN input_tokens END AS input_tokens,
+        CASE WHEN used THEN output_tokens END AS output_tokens,
+        request_model, response_model, response_id, status_code, finish
     FROM call_spans_of(members)
     WHERE trace_id IN (SELECT trace_id FROM query_table(tangled))
 ),
