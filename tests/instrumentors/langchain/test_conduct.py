@@ -491,6 +491,7 @@ def test_an_error_of_ours_does_not_reach_the_user(
 ) -> None:
     instrumentor.uninstrument()
     monkeypatch.delenv("TUPLETRACE_RAISE_ERRORS")
+    monkeypatch.setattr("tupletrace.instrumentors.firewall._reported", set())
     instrumentor.instrument(tracer_provider=tracer_provider)
 
     class Hostile(dict[str, Any]):

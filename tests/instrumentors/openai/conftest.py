@@ -11,12 +11,20 @@ import openai
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
-from tupletrace.instrumentors.openai import OpenAIInstrumentor
+from tupletrace.instrumentors.openai import OpenAIInstrumentor, batches
+from tupletrace.instrumentors.openai import response as openai_response
 
 if int(openai.__version__.partition(".")[0]) >= 3:
     import httpx2 as http
 else:
     import httpx as http
+
+
+@pytest.fixture(autouse=True)
+def nothing_told() -> None:
+    """A process tells the tokens of one response once: no test knows those of the tests before it."""
+    openai_response._told.clear()
+    batches._told.clear()
 
 
 @dataclass

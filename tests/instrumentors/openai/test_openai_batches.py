@@ -47,11 +47,6 @@ def written(*lines: Any) -> str:
 RESULTS = written(line(1, CHAT), line(2, RESPONSE), line(3, EMBEDDINGS), line(4, ERROR, 400), line(5, None))
 
 
-@pytest.fixture(autouse=True)
-def told() -> Any:
-    batches._told.clear()
-
-
 @pytest.fixture
 def results(provider: Any) -> Any:
     """Let the provider answer with a file."""
