@@ -1,4 +1,4 @@
-"""Our inferences say what util-genai's say: to span, metrics, event, hook and context."""
+"""Our calls and workflows say what util-genai's say: to span, metrics, event, hook and context."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import get_current_span
 from opentelemetry.util.genai.handler import TelemetryHandler
-from opentelemetry.util.genai.invocation import Error, InferenceData, InferenceInvocation
+from opentelemetry.util.genai.invocation import EmbeddingData, Error, InferenceData, InferenceInvocation
 from opentelemetry.util.genai.types import (
     BlobPart,
     FunctionToolDefinition,
@@ -40,13 +40,16 @@ VALUES: dict[str, Any] = {
 }
 # Set at the start, or by the invocation itself.
 GIVEN = {"operation_name", "error_type", "provider_name", "request_model", "server_address", "server_port"}
-FACTS = st.fixed_dictionaries(
-    {},
-    optional={
-        one.name: VALUES[str(one.type)]
-        for one in fields(InferenceData)
-        if str(one.type) in VALUES and one.name not in GIVEN
-    },
+FACTS, EMBEDDED = (
+    st.fixed_dictionaries(
+        {},
+        optional={
+            one.name: VALUES[str(one.type)]
+            for one in fields(data)
+            if str(one.type) in VALUES and one.name not in GIVEN
+        },
+    )
+    for data in (InferenceData, EmbeddingData)
 )
 ATTRIBUTES = st.dictionaries(TEXTS, TEXTS, max_size=2)
 CONTENT: dict[str, Any] = {
@@ -185,6 +188,31 @@ def test_what_an_inner_inference_knows_is_told_alike(
                 assert within.span is invocation.span
                 vars(within.data).update(inner)
                 within.attributes.update(attributes)
+
+    (_,) = compare(tell)["spans"]
+
+
+@given(outer=EMBEDDED, inner=EMBEDDED, attributes=ATTRIBUTES, started=st.booleans(), error=st.none() | TEXTS)
+def test_an_embedding_and_one_within_it_are_told_alike(
+    outer: dict[str, Any],
+    inner: dict[str, Any],
+    attributes: dict[str, Any],
+    started: bool,
+    error: str | None,
+) -> None:
+    def tell(telemetry: TelemetryHandler) -> None:
+        options: dict[str, Any] = {"request_model": "m", "server_address": "h", "server_port": 1}
+        invocation = telemetry.embedding("openai", **(options if started else {}))
+        vars(invocation._data).update(outer)
+        invocation.attributes.update(attributes)
+        with telemetry.embedding("azure.ai.openai", request_model="n") as within:
+            assert within.span is invocation.span
+            vars(within._data).update(inner)
+            within.metric_attributes.update(attributes)
+        if error is None:
+            invocation.stop()
+        else:
+            invocation.fail(Error(message=error, type="E"))
 
     (_,) = compare(tell)["spans"]
 

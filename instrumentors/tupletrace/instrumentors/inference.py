@@ -1,7 +1,6 @@
 # pyright: reportPrivateUsage=false
-"""Inferences and workflows that tell what util-genai's tell for less: only what was said is looked at."""
+"""Inferences, embeddings and workflows that tell what util-genai's tell, for less: only what was said."""
 
-from collections.abc import Mapping
 from dataclasses import is_dataclass
 from timeit import default_timer
 from typing import Any, Final
@@ -14,7 +13,10 @@ from opentelemetry.util.genai._invocation import get_content_attributes
 from opentelemetry.util.genai._workflow_invocation import WorkflowData
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import (
+    CLIENT_EMBEDDING_CONTEXT_KEY,
     CLIENT_INFERENCE_CONTEXT_KEY,
+    EmbeddingData,
+    EmbeddingInvocation,
     Error,
     InferenceData,
     InferenceInvocation,
@@ -24,55 +26,11 @@ from opentelemetry.util.genai.types import ContentCapturingMode, ErrorTypeResolv
 from opentelemetry.util.genai.utils import _GenAiJsonEncoder
 from opentelemetry.util.genai.version import __version__ as util_genai
 
+from tupletrace.instrumentors.facts import CONTENT, FACTS
 from tupletrace.semconv import names
 
 _KNOWN: Final = util_genai.startswith("1.3")
 """Whether this is the util-genai whose inside is known here; any other is left to itself."""
-_MEDIA: Final = ("text", "image", "audio")
-_FACTS: Final[Mapping[str, str]] = {
-    "conversation_compacted": "gen_ai.conversation.compacted",
-    "conversation_id": names.CONVERSATION_ID,
-    "output_type": "gen_ai.output.type",
-    "prompt_name": names.PROMPT_NAME,
-    "prompt_version": names.PROMPT_VERSION,
-    "provider_name": names.PROVIDER_NAME,
-    "request_choice_count": "gen_ai.request.choice.count",
-    "request_frequency_penalty": "gen_ai.request.frequency_penalty",
-    "request_max_tokens": "gen_ai.request.max_tokens",
-    "request_model": names.REQUEST_MODEL,
-    "request_presence_penalty": "gen_ai.request.presence_penalty",
-    "request_previous_response_id": names.REQUEST_PREVIOUS_RESPONSE_ID,
-    "request_reasoning_level": "gen_ai.request.reasoning.level",
-    "request_seed": "gen_ai.request.seed",
-    "request_stop_sequences": "gen_ai.request.stop_sequences",
-    "request_stream": names.REQUEST_STREAM,
-    "request_temperature": "gen_ai.request.temperature",
-    "request_top_k": "gen_ai.request.top_k",
-    "request_top_p": "gen_ai.request.top_p",
-    "response_finish_reasons": names.RESPONSE_FINISH_REASONS,
-    "response_id": names.RESPONSE_ID,
-    "response_model": names.RESPONSE_MODEL,
-    "response_time_to_first_chunk": names.TIME_TO_FIRST_CHUNK,
-    "server_address": "server.address",
-    "server_port": "server.port",
-    "usage_cache_read_input_tokens": names.CACHE_READ_INPUT_TOKENS,
-    "usage_cache_write_input_tokens": names.CACHE_WRITE_INPUT_TOKENS,
-    "usage_input_tokens": names.INPUT_TOKENS,
-    "usage_output_tokens": names.OUTPUT_TOKENS,
-    "usage_reasoning_output_tokens": names.REASONING_OUTPUT_TOKENS,
-    **{f"usage_{of}_input_tokens": f"gen_ai.usage.{of}.input_tokens" for of in _MEDIA},
-    **{f"usage_{of}_output_tokens": f"gen_ai.usage.{of}.output_tokens" for of in _MEDIA},
-    **{f"usage_{of}_cache_read_input_tokens": f"gen_ai.usage.{of}.cache_read.input_tokens" for of in _MEDIA},
-}
-"""Attributes by the field of ``InferenceData`` that becomes them."""
-_CONTENT: Final[Mapping[str, str]] = {
-    "input_messages": names.INPUT_MESSAGES,
-    "output_messages": names.OUTPUT_MESSAGES,
-    "system_instructions": names.SYSTEM_INSTRUCTIONS,
-    "tool_definitions": names.TOOL_DEFINITIONS,
-}
-
-
 _ON_SPAN: Final = (ContentCapturingMode.SPAN_ONLY, ContentCapturingMode.SPAN_AND_EVENT)
 
 
@@ -85,7 +43,7 @@ _json: Final = _Encoder(separators=(",", ":"))
 
 
 class Telemetry(TelemetryHandler):
-    """A handler whose inferences cost less; one within another is util-genai's own, which makes no span."""
+    """A handler whose calls cost less; one within another is util-genai's own, which makes no span."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -98,6 +56,12 @@ class Telemetry(TelemetryHandler):
         if not _KNOWN or get_value(CLIENT_INFERENCE_CONTEXT_KEY, options.get("context")) is not None:
             return super().inference(provider, **options)
         return _Inference(self, provider, **options)
+
+    def embedding(self, provider: str, **options: Any) -> EmbeddingInvocation:
+        """Start an embedding; see ``TelemetryHandler``."""
+        if not _KNOWN or get_value(CLIENT_EMBEDDING_CONTEXT_KEY, options.get("context")) is not None:
+            return super().embedding(provider, **options)
+        return _Embedding(self, provider, **options)
 
     def workflow(self, name: str | None = None, **options: Any) -> WorkflowInvocation:
         """Start a workflow; see ``TelemetryHandler``."""
@@ -147,22 +111,76 @@ class _Lean:
         self._monotonic_start_s = default_timer()
 
 
-class _Said(InferenceData):
-    """Holds what was said; the rest is None by its class."""
+class _Said:
+    """Holds what was said; the rest is None by the class of data."""
 
     def __init__(self) -> None:
-        self.attributes = {}
-        self.metric_attributes = {}
+        self.attributes: dict[str, Any] = {}
+        self.metric_attributes: dict[str, Any] = {}
+
+
+class _Inferred(_Said, InferenceData): ...
+
+
+class _Embedded(_Said, EmbeddingData): ...
 
 
 _NOTHING_SAID: Final = len(vars(_Said()))
 
 
-class _Inference(_Lean, InferenceInvocation):
+class _Call(_Lean):
+    """A call that a model answers."""
+
+    _operation_name: str
+    _context_key: Any
+
+    def _ask(
+        self,
+        data: Any,
+        provider: str,
+        request_model: str | None,
+        server_address: str | None,
+        server_port: int | None,
+        context: Context | None,
+        conversation_id: str | None,
+        attached: bool,
+    ) -> None:
+        """Start the span with what is known of the call, and take up what calls within it will say."""
+        operation = self._operation_name
+        data.provider_name = provider
+        self.attributes, self.metric_attributes = data.attributes, data.metric_attributes
+        start: dict[str, Any] = {names.OPERATION_NAME: operation, names.PROVIDER_NAME: provider}
+        if request_model is not None:
+            data.request_model = start[names.REQUEST_MODEL] = request_model
+        if server_address is not None:
+            data.server_address = start["server.address"] = server_address
+        if server_port is not None:
+            data.server_port = start["server.port"] = server_port
+        title = f"{operation} {request_model}" if request_model else operation
+        around = self._begin(title, SpanKind.CLIENT, start, context, conversation_id)
+        self._enter(set_value(self._context_key, type(data)(), around), attached)
+
+    def _said_within(self, kind: Any) -> Any:
+        """Return what calls within this one said, if they did."""
+        inner: Any = get_value(self._context_key, self._span_context)
+        said = isinstance(inner, kind) and (len(vars(inner)) > _NOTHING_SAID or inner.attributes)
+        return inner if said else None
+
+    def _facts(self, data: Any) -> dict[str, Any]:
+        """Return what was said since the start, as attributes."""
+        start = self._start_attributes
+        return {
+            attribute: value
+            for fact, value in vars(data).items()
+            if value is not None and (attribute := FACTS.get(fact)) is not None and attribute not in start
+        }
+
+
+class _Inference(_Call, InferenceInvocation):
     """An outermost inference: as the base in all that it says, to span, metrics, event and hook."""
 
     _context_key = CLIENT_INFERENCE_CONTEXT_KEY
-    _dataclass_class_object = _Said
+    _dataclass_class_object = _Inferred
     _of_chunks: tuple[str | None, dict[str, Any]] | None = None
     """The model that is answering, and the metric attributes of its chunks."""
 
@@ -183,21 +201,19 @@ class _Inference(_Lean, InferenceInvocation):
         self._tell_through(telemetry)
         self._emit_event = telemetry.emits_event
         self._error_type_resolver = error_type_resolver
-        self._operation_name = operation = operation_name or "chat"
-        data = self.data = _Said()
-        data.operation_name = operation
-        data.provider_name = provider
-        self.attributes, self.metric_attributes = data.attributes, data.metric_attributes
-        start: dict[str, Any] = {names.OPERATION_NAME: operation, names.PROVIDER_NAME: provider}
-        if request_model is not None:
-            data.request_model = start[names.REQUEST_MODEL] = request_model
-        if server_address is not None:
-            data.server_address = start["server.address"] = server_address
-        if server_port is not None:
-            data.server_port = start["server.port"] = server_port
-        title = f"{operation} {request_model}" if request_model else operation
-        around = self._begin(title, SpanKind.CLIENT, start, context, conversation_id)
-        self._enter(set_value(CLIENT_INFERENCE_CONTEXT_KEY, _Said(), around), _attach_to_context)
+        self._operation_name = operation_name or "chat"
+        data = self.data = _Inferred()
+        data.operation_name = self._operation_name
+        self._ask(
+            data,
+            provider,
+            request_model,
+            server_address,
+            server_port,
+            context,
+            conversation_id,
+            _attach_to_context,
+        )
 
     def _on_stream_chunk(self, chunk_at: float) -> None:
         latest = self._stream_last_chunk_at
@@ -215,21 +231,16 @@ class _Inference(_Lean, InferenceInvocation):
     def _apply_finish(self, error: Error | None = None) -> None:
         if error is not None:
             self._apply_error_attributes(error)
-        inner = get_value(CLIENT_INFERENCE_CONTEXT_KEY, self._span_context)
-        if isinstance(inner, InferenceData) and (len(vars(inner)) > _NOTHING_SAID or inner.attributes):
+        if (inner := self._said_within(InferenceData)) is not None:
             self.enrich_from_context(inner)
-        data, start = self.data, self._start_attributes
+        data = self.data
         if self.conversation_id:
             data.conversation_id = self.conversation_id
         if self._request_stream is not None:
             data.request_stream = self._request_stream
         data.response_finish_reasons = self._get_finish_reasons()
         data.conversation_compacted = data.conversation_compacted or None
-        attributes = {
-            attribute: value
-            for fact, value in vars(data).items()
-            if value is not None and (attribute := _FACTS.get(fact)) is not None and attribute not in start
-        }
+        attributes = self._facts(data)
         if self._should_capture_content_on_span:
             attributes |= self._content()
         self.span.set_attributes(attributes | self.attributes)
@@ -255,9 +266,7 @@ class _Inference(_Lean, InferenceInvocation):
         # The base's own way copies every part of every message before it writes it.
         said = vars(self.data)
         content = {
-            attribute: _json.encode(value)
-            for fact, attribute in _CONTENT.items()
-            if (value := said.get(fact))
+            attribute: _json.encode(value) for fact, attribute in CONTENT.items() if (value := said.get(fact))
         }
         if self.prompt_variables:
             content |= get_content_attributes(
@@ -270,6 +279,47 @@ class _Inference(_Lean, InferenceInvocation):
                 content_capturing_mode=self._content_capturing_mode,
             )
         return content
+
+
+class _Embedding(_Call, EmbeddingInvocation):
+    """An outermost embedding: as the base in all that it says, to span and metrics."""
+
+    _context_key = CLIENT_EMBEDDING_CONTEXT_KEY
+    _dataclass_class_object = _Embedded
+    _error_type_resolver = None
+    _operation_name = "embeddings"
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        provider: str,
+        *,
+        request_model: str | None = None,
+        server_address: str | None = None,
+        server_port: int | None = None,
+        context: Context | None = None,
+        _attach_to_context: bool = True,
+    ) -> None:
+        self._tell_through(telemetry)
+        self._data = _Embedded()
+        self._ask(
+            self._data,
+            provider,
+            request_model,
+            server_address,
+            server_port,
+            context,
+            None,
+            _attach_to_context,
+        )
+
+    def _apply_finish(self, error: Error | None = None) -> None:
+        if error is not None:
+            self._apply_error_attributes(error)
+        if (inner := self._said_within(EmbeddingData)) is not None:
+            self.enrich_from_context(inner)
+        self.span.set_attributes(self._facts(self._data) | self.attributes)
+        self._record_client_metrics()
 
 
 class _Workflow(_Lean, WorkflowInvocation):

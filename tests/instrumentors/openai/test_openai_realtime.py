@@ -213,3 +213,61 @@ def test_a9_a_bug_of_ours_leaves_the_events_as_they_are(
 
     assert [one.type for one in events] == [one["type"] for one in SAID]
     assert len([record for record in caplog.records if record.name == "tupletrace"]) == 1
+
+
+@both
+def test_what_is_heard_is_a_call_of_the_model_that_writes_it_down(
+    server: Any, instrumented: None, span: Any, asynchronous: bool
+) -> None:
+    hears = {"audio": {"input": {"transcription": {"model": "gpt-4o-transcribe"}}}}
+    usage = {
+        "type": "tokens",
+        "input_tokens": 14,
+        "input_token_details": {"text_tokens": 0, "audio_tokens": 14},
+        "output_tokens": 5,
+        "total_tokens": 19,
+    }
+    kind = "conversation.item.input_audio_transcription.completed"
+    heard = event(kind, item_id="i", content_index=0, transcript=CANARY, usage=usage)
+    server[1].extend([event("session.created", session=SESSION | hears), heard])
+
+    listened(server, asynchronous, model="gpt-realtime")
+
+    assert span().name == "generate_content gpt-4o-transcribe"
+    assert span().attributes["gen_ai.usage.audio.input_tokens"] == 14
+    assert span().attributes["gen_ai.usage.output_tokens"] == 5
+    assert CANARY not in span().to_json()
+
+
+@both
+def test_what_a_live_session_delegates_is_a_span_each(
+    server: Any, instrumented: None, spans: Any, asynchronous: bool
+) -> None:
+    pytest.importorskip("openai.resources.live")
+    delegation = {"type": "responses", "responses": {"model": "gpt-5", "instructions": CANARY}}
+    call = {"type": "function_call", "call_id": "c", "name": "find", "arguments": CANARY}
+    head = {"id": "resp_1", "model": "gpt-5-2025-08-07", "output": [], "incomplete_details": None}
+    usage = {"input_tokens": 30, "output_tokens": 12, "input_tokens_details": {"cached_tokens": 8}}
+    decision = {"id": "dec_1", "model": "gpt-5-mini", "answers": [], "usage": {"input_tokens": 3}}
+    nested = [
+        {"type": "response.created", "response": head | {"status": "in_progress"}},
+        {"type": "response.output_item.done", "output_index": 0, "item": call},
+        {"type": "response.completed", "response": head | {"status": "completed", "usage": usage}},
+    ]
+    server[1].append(event("session.started", session={"id": "live_1", "delegation": delegation}))
+    server[1].extend(event("response.event", delegation_id="d", event=one) for one in nested)
+    decided = {"type": "decision.completed", "decision": decision}
+    server[1].append(event("decision.event", delegation_id=None, event=decided))
+
+    listened(server, asynchronous, "live")
+
+    responded, judged = (dict(span.attributes) for span in spans.get_finished_spans())
+    assert responded["gen_ai.response.id"] == "resp_1"
+    assert responded["gen_ai.response.model"] == "gpt-5-2025-08-07"
+    assert responded["gen_ai.response.finish_reasons"] == ("tool_calls",)
+    assert responded["gen_ai.usage.input_tokens"] == 30
+    assert responded["gen_ai.usage.cache_read.input_tokens"] == 8
+    assert responded["openai.api.type"] == "live"
+    assert responded["tupletrace.prompt.provenance"] == "derived"
+    assert (judged["gen_ai.response.id"], judged["gen_ai.usage.input_tokens"]) == ("dec_1", 3)
+    assert not [span for span in spans.get_finished_spans() if CANARY in span.to_json()]

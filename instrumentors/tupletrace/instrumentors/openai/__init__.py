@@ -45,8 +45,17 @@ CONNECTED = {
     "openai.resources.beta.realtime.realtime": "Realtime",
     "openai.resources.responses.responses": "Responses",
     "openai.resources.beta.responses.responses": "Responses",
+    "openai.resources.live.live": "Live",
+    "openai.resources.live.forks": "Forks",
+    "openai.resources.live.sideband": "Sideband",
 }
 """By module: the resource whose ``connect`` returns a manager of a connection, both named after it."""
+
+AGENTS = {
+    "openai.resources.beta.agents.sessions.sessions": ("Sessions", "create"),
+    "openai.resources.beta.agents.sessions.events": ("Events", "stream"),
+}
+"""By module: the resource and its method that may return a stream of a session's events."""
 
 
 class OpenAIInstrumentor(Instrumentor):
@@ -64,6 +73,8 @@ class OpenAIInstrumentor(Instrumentor):
         patches.when_imported("openai.resources.files", partial(_patch_files, patches, telemetry))
         for module in CONNECTED:
             patches.when_imported(module, partial(_patch_connections, patches, telemetry, module))
+        for module in AGENTS:
+            patches.when_imported(module, partial(_patch_agents, patches, telemetry, module))
 
 
 def _patch(
@@ -113,6 +124,14 @@ def _patch_connections(patches: Patches, telemetry: TelemetryHandler, module: st
     from tupletrace.instrumentors.openai.realtime import patch_connections
 
     patch_connections(patches, telemetry, module, CONNECTED[module])
+
+
+def _patch_agents(patches: Patches, telemetry: TelemetryHandler, module: str) -> None:
+    from tupletrace.instrumentors.openai import agents
+
+    resource, method = AGENTS[module]
+    patches.wrap(module, f"{resource}.{method}", agents.synchronous(telemetry))
+    patches.wrap(module, f"Async{resource}.{method}", agents.asynchronous(telemetry))
 
 
 __all__ = ["OpenAIInstrumentor"]

@@ -11,13 +11,15 @@ from tupletrace.instrumentors.openai.fields import count, field, items, known, t
 from tupletrace.instrumentors.openai.parts import message_parts
 from tupletrace.instrumentors.openai.prompt import named_prompt
 from tupletrace.instrumentors.openai.response_items import is_tool_call, item_message
-from tupletrace.instrumentors.openai.usage import set_usage
+from tupletrace.instrumentors.openai.usage import first_count, set_usage
 from tupletrace.semconv import names
 
 _ECHOED: Final = (
     ("service_tier", names.OPENAI_RESPONSE_SERVICE_TIER),
     ("system_fingerprint", names.OPENAI_SYSTEM_FINGERPRINT),
 )
+_EMBEDDED: Final = ("prompt_tokens", "input_tokens", "total_tokens")
+"""All that an embedding takes goes in; Voyage says no more than the sum."""
 _REMEMBERED: Final = 1024
 _told: Final[dict[str, None]] = {}
 """Ids of responses made in the background, and of runs, whose tokens have been told."""
@@ -82,10 +84,7 @@ def describe_embeddings(invocation: EmbeddingInvocation, answer: Any) -> None:
     invocation.response_model_name = text(said.get("model"))
     if (identity := text(said.get("id"))) is not None:
         invocation.attributes[names.RESPONSE_ID] = identity
-    usage = known(said.get("usage"))
-    # All that an embedding takes goes in; Voyage says no more than the sum.
-    told = (count(usage.get(name)) for name in ("prompt_tokens", "input_tokens", "total_tokens"))
-    invocation.input_tokens = next((tokens for tokens in told if tokens is not None), None)
+    invocation.input_tokens = first_count(known(said.get("usage")), _EMBEDDED)
     vectors = items(said.get("data"))
     vector = field(vectors[0], "embedding") if vectors else None
     if isinstance(vector, list) and vector:

@@ -61,8 +61,8 @@ def set_usage(invocation: InferenceInvocation, usage: Any) -> None:
     if usage is None:
         return
     said = known(usage)
-    invocation.input_tokens = _first(said, _INPUT)
-    invocation.output_tokens = _first(said, _OUTPUT)
+    invocation.input_tokens = first_count(said, _INPUT)
+    invocation.output_tokens = first_count(said, _OUTPUT)
     # Attributes, not the invocation's fields: those drop a reported zero.
     _set_parts(invocation.attributes, said)
 
@@ -71,7 +71,7 @@ def fetched_usage(usage: Any) -> dict[str, int]:
     """Return the tokens of a response as attributes of the fetch that brought them."""
     said, found = known(usage), dict[str, int]()
     for attribute, wanted in ((names.INPUT_TOKENS, _INPUT), (names.OUTPUT_TOKENS, _OUTPUT)):
-        if (tokens := _first(said, wanted)) is not None:
+        if (tokens := first_count(said, wanted)) is not None:
             found[attribute] = tokens
     _set_parts(found, said)
     return {
@@ -105,7 +105,8 @@ def _set_details(attributes: dict[str, Any], said: Mapping[str, Any], wanted: Ma
             attributes.setdefault(wanted[name], tokens)
 
 
-def _first(said: Mapping[str, Any], wanted: tuple[str, ...]) -> int | None:
+def first_count(said: Mapping[str, Any], wanted: tuple[str, ...]) -> int | None:
+    """Return the first number of tokens that is told under one of these names."""
     for name in wanted:
         if (value := said.get(name)) is not None and (tokens := count(value)) is not None:
             return tokens
