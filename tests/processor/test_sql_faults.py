@@ -39,3 +39,17 @@ def test_words_of_a_query_are_not_taken_for_an_error_of_the_database(
     processor.post_traces(otlp.request(otlp.span(3, 1, name="ask"), otlp.call(3, 2, 1)))
     until(lambda: processor.sql("SELECT count(*) AS n FROM spans") == [{"n": 6}])
     assert not [file.name for file in processor.database.parent.iterdir() if "quarantined" in file.name]
+
+
+def test_spans_are_stored_while_somebody_reads_what_was_changed_since(database: Any, otlp: Any) -> None:
+    """DuckDB refuses to bring the changes to disk until then."""
+    many = otlp.request(*(otlp.span(1, number) for number in range(1, 1001)))
+    with database.store.cursor() as reader:
+        reader.execute("BEGIN TRANSACTION READ ONLY")
+        reader.execute("SELECT count(*) FROM meta").fetchall()
+        # More than a row group, most of them again and again: a checkpoint is due.
+        database.insert(*[many] * 123)
+        assert not database.store.save()
+        database.insert(otlp.request(otlp.span(2, 1)))
+        assert database.row("SELECT count(*) AS n FROM spans") == {"n": 1001}
+    assert database.store.save()

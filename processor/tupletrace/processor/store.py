@@ -234,6 +234,9 @@ class Store:
             try:
                 self._expect_room()
                 self._connection.execute("CHECKPOINT")
+            except duckdb.TransactionException:
+                # Somebody still reads what was changed since: later, too.
+                return
             finally:
                 self._copying.release()
             self._unsaved, self._unsaved_spans, self._saved_at = 0, 0, time.monotonic()
@@ -292,8 +295,7 @@ class Store:
     def save(self) -> bool:
         """Bring what was committed to disk now; False: not now, it is being copied or somebody is in it."""
         self._saved_at = -_CHECKPOINT_S
-        with suppress(duckdb.TransactionException):
-            self._checkpoint()
+        self._checkpoint()
         return self._saved_at > 0
 
     def become(self, other: "Store") -> None:
