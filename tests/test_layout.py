@@ -30,7 +30,7 @@ SERVER = {
 FLOW = [
     ["failpoint", "refusal", "metrics", "tokens", "tls", "logs", "memory"],
     ["wire", "attributes", "decode", "limits", "records", "otlp_json", "evaluations"],
-    ["journal_file"],
+    ["journal_file", "journal_log"],
     ["journal"],
     ["admission", "receive"],
     ["sources"],

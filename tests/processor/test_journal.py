@@ -1,7 +1,10 @@
 """The journal: what is damaged in it is lost alone, counted and said; what is over is compressed."""
 
 import random
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 from tupletrace.processor import journal, journal_file
 from tupletrace.processor.ask import database
 from tupletrace.processor.journal import Journal, journal_folder
+from tupletrace.processor.lock import DatabaseLock
 
 OLD = """CREATE TABLE requests (
     seq INTEGER PRIMARY KEY, received_unix_nano INTEGER NOT NULL, signal TEXT NOT NULL, body BLOB NOT NULL
@@ -234,6 +238,51 @@ def test_a_flipped_bit_never_hides_a_request_nor_gives_another_than_was_written(
         assert read.items() <= {**BODIES, len(BODIES) + 1: b"of another day"}.items(), at
         lost_in_all += len(lost)
     assert 0 < lost_in_all < 300
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from tupletrace.processor.journal import Journal
+
+journal = Journal(Path(sys.argv[1]))
+for seq in range(1, 31):
+    journal.append("traces", b"%08d" % seq * (12_000 if seq % 3 else 30)).result(10)
+os._exit(9)
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The journal of a process that was killed: all of it is in SQLite's log."""
+    folder = tmp_path_factory.mktemp("killed") / "x.duckdb.journal"
+    assert subprocess.run([sys.executable, "-c", KILLED, folder], check=False).returncode == 9
+    (log,) = folder.glob("*-wal")
+    assert log.stat().st_size > 30 * 65_536
+    return folder
+
+
+def test_a_flipped_bit_in_the_log_of_a_journal_that_was_killed_hides_nothing_either(
+    killed: Path, tmp_path: Path
+) -> None:
+    """SQLite takes nothing that comes after it: one of the first would cost all the others, unseen."""
+    flips = random.Random(0)
+    (log,) = killed.glob("*-wal")
+    page = 65_536 + 24
+    begun = log.stat().st_size // page - 1
+    places = [32 + flips.randrange(begun - 8) * page + flips.randrange(24) for _ in range(15)]
+    places += [flips.randrange(32, (begun - 8) * page) for _ in range(15)]
+    for number, place in enumerate(places):
+        folder = tmp_path / f"{number}.duckdb.journal"
+        shutil.copytree(killed, folder)
+        content = bytearray((folder / log.name).read_bytes())
+        content[place] ^= 1 << flips.randrange(8)
+        (folder / log.name).write_bytes(content)
+        with DatabaseLock(tmp_path / f"{number}.duckdb"):
+            found = [one for some in journal.read(folder, 0, 2**20) for one in some]
+        assert [one.seq for one in found] == list(range(1, 31)), place
+        assert sum(one.damage is not None for one in found) <= 1, place
+        assert all(one.body[:8] == b"%08d" % one.seq for one in found if one.damage is None), place
 
 
 def test_a_journal_whose_file_is_damaged_goes_on_in_another(tmp_path: Path, asked: Any, otlp: Any) -> None:

@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol, Self, TypeVar
 import duckdb
 import pyarrow as pa
 
-from tupletrace.processor import index, query
+from tupletrace.processor import index, journal, query
 from tupletrace.processor.database import StoreError, needs_reconnect
-from tupletrace.processor.journal import first_seq, journal_folder
+from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
 from tupletrace.processor.store import Store
 
@@ -38,7 +38,7 @@ class Ask(Protocol):
 
 def expect(path: Path) -> None:
     """Raise ``StoreError`` if there is no database, nor a journal to make it from."""
-    if not path.exists() and first_seq(journal_folder(path)) is None:
+    if not path.exists() and not journal.files(journal_folder(path)):
         raise StoreError(f"there is no database at {path}: start `tupletrace serve`, or name another --db")
 
 

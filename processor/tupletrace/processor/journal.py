@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tupletrace.processor import failpoint, journal_file
+from tupletrace.processor import failpoint, journal_file, journal_log
 from tupletrace.processor.journal_file import JournalError, Request
 
 _logger: Final = logging.getLogger(__name__)
@@ -196,6 +196,12 @@ def journal_folder(database: Path) -> Path:
 def files(folder: Path) -> list[Path]:
     """Return the files of the journal, one a day or a part of it, the first first."""
     return sorted(folder.glob("*.sqlite"))
+
+
+def mend(folder: Path) -> None:
+    """Mend what a process that was killed has left; called before anything is read, by who alone has it."""
+    for file in files(folder):
+        journal_log.mend(file)
 
 
 def first_seq(folder: Path) -> int | None:

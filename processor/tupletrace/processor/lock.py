@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final, Self
 from weakref import WeakSet
 
+from tupletrace.processor import journal
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -40,7 +42,7 @@ class DatabaseLock:
     """
 
     def __init__(self, database: Path) -> None:
-        """Take the ownership.
+        """Take the ownership, and mend the journal if the one before was killed.
 
         Raises:
             DatabaseInUse: another process has it.
@@ -57,6 +59,7 @@ class DatabaseLock:
         self._file: int | None = file
         _locks.add(self)
         self.announce(None)
+        journal.mend(journal.journal_folder(database))
 
     def announce(self, http: str | None, token: str | None = None, certificate: Path | None = None) -> None:
         """Say where this process answers SQL, and how this user asks there."""
