@@ -94,9 +94,11 @@ def test_a_flipped_bit_never_gives_a_wrong_row(file: Path) -> None:
     read = "SELECT count(*), sum(len(attributes::VARCHAR)) FROM spans"
     with duckdb.connect(str(file)) as connection:
         whole = connection.execute(read).fetchone()
-    for seed in range(12):
-        bad, chance = bytearray(good), random.Random(seed)
-        bad[chance.randrange(len(bad))] ^= 1 << chance.randrange(8)
+    chance = random.Random(7)
+    # Where what lies differs from run to run: in each block, and in the headers before them.
+    for begin in (0, *range(12_288, len(good), 262_144)):
+        bad = bytearray(good)
+        bad[chance.randrange(begin, min(begin + 12_288, len(good)))] ^= 1 << chance.randrange(8)
         file.write_bytes(bad)
         store = Store(file)
         try:
