@@ -37,13 +37,15 @@ class Environment:
         """Run a command of this environment's ``bin`` with clean variables."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
         clean["PATH"] = f"{self.python.parent}{os.pathsep}{clean['PATH']}"
+        # However slow the processor answers: what ends is to be delivered.
+        clean["TUPLETRACE_EXIT_SECONDS"] = "60"
         done = subprocess.run(
             [str(part) for part in command],
             cwd=cwd,
             env=clean | dict(env or {}),
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=280,
             check=False,
         )
         if check:
@@ -113,21 +115,30 @@ class Processor:
             json.dumps({"sql": query}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             return json.load(response)
 
     def wait_for(self, query: str, rows: int) -> list[dict[str, Any]]:
-        """Ask until there are so many rows."""
-        deadline = time.monotonic() + 20
-        while len(found := self.sql(query)) < rows and time.monotonic() < deadline:
+        """Ask until all that it was sent is stored, with its rollups, and there are so many rows."""
+        deadline = time.monotonic() + 120
+        while not (settled := self._is_settled()) or len(self.sql(query)) < rows:
+            assert time.monotonic() < deadline, (settled, self.sql(query))
             threading.Event().wait(0.05)
+        found = self.sql(query)
         assert len(found) == rows, found
         return found
+
+    def _is_settled(self) -> bool:
+        with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=120) as response:
+            lines = response.read().decode().splitlines()
+        said = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        indexed = said["tupletrace_index_seq"] == said["tupletrace_journal_seq"]
+        return indexed and not self.sql("FROM open_traces")
 
     def stop(self) -> None:
         """End it as Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)
-        assert self._process.wait(20) == 0
+        assert self._process.wait(120) == 0
 
 
 @pytest.fixture
@@ -148,6 +159,14 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Processor]]:
 def processor(serve: Callable[..., Processor]) -> Processor:
     """A processor on free ports with an empty database."""
     return serve()
+
+
+@pytest.fixture(scope="module")
+def shared_processor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processor]:
+    """One for a module whose tests ask for what is theirs alone."""
+    running = Processor(tmp_path_factory.mktemp("shared") / "x.duckdb", "127.0.0.1:0", "127.0.0.1:0")
+    yield running
+    running.stop()
 
 
 @pytest.fixture

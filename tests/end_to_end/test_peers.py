@@ -65,9 +65,10 @@ def peers(make_environment: Callable[..., Any]) -> Any:
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_every_call_of_a_vendors_program_is_there_once_with_what_it_says(
-    peers: Any, openai: Endpoint, processor: Any, vendor: str
+    peers: Any, openai: Endpoint, shared_processor: Any, vendor: str
 ) -> None:
     """As many calls as the endpoint saw, with tokens, cost, models, messages, prompt and tools."""
+    before = len(shared_processor.sql(CALLS))
     peers.run(
         peers.python,
         PROGRAM,
@@ -75,12 +76,12 @@ def test_every_call_of_a_vendors_program_is_there_once_with_what_it_says(
         env={
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_BASE_URL": openai.base_url,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{processor.http}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{shared_processor.http}",
         },
     )
     asked = [body for path, body in openai.requests if not path.endswith("/embeddings")]
     assert len(asked) == len(VENDORS[vendor])
-    calls = processor.wait_for(CALLS, rows=len(asked))
+    calls = shared_processor.wait_for(CALLS, rows=before + len(asked))[before:]
     assert [(call["input_tokens"], call["output_tokens"]) for call in calls] == VENDORS[vendor]
     for call, body in zip(calls, asked, strict=True):
         assert call["provider_name"] == (None if vendor in NO_PROVIDER else "openai")

@@ -18,7 +18,7 @@ def run(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProc
     without_key = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
     command = [*DEMO, *arguments]
     return subprocess.run(
-        command, env=without_key | environment, capture_output=True, text=True, timeout=60, check=False
+        command, env=without_key | environment, capture_output=True, text=True, timeout=150, check=False
     )
 
 
@@ -44,7 +44,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     code = "import sys; sys.modules['langchain_openai'] = None\n"
     code += "from tupletrace.processor.cli import main; sys.exit(main(['demo']))"
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False
     )
     assert result.returncode == 2
     assert result.stderr == "tupletrace: langchain-openai is not installed: pip install 'tupletrace[demo]'\n"
@@ -62,7 +62,7 @@ def test_an_interrupt_stops_programs_and_processor_at_once(tmp_path: Path, numbe
             assert demo.poll() is None
             pause.wait(0.05)
         demo.send_signal(number)
-        _, errors = demo.communicate(timeout=20)
+        _, errors = demo.communicate(timeout=120)
     assert (demo.returncode, errors) == (130, "")
     assert started_by(tmp_path) == []
     with DatabaseLock(database):

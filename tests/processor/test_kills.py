@@ -23,4 +23,4 @@ def test_fifty_kills_under_load_lose_nothing_and_double_nothing(
         results = list(lanes.map(lambda lane: kills.run(25, tmp_path / f"{lane}.duckdb", lane), range(2)))
     for result in results:
         assert (result.kills, result.good) == (25, True), str(result)
-        assert len(result.acknowledged) > 100
+        assert len(result.acknowledged) > 10
