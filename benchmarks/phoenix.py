@@ -141,7 +141,7 @@ def serving(command: str, folder: Path) -> Generator[tuple[str, str]]:
     process = subprocess.Popen([command, "serve"], env=os.environ | said, stdout=silent, stderr=silent)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
-            grpc.channel_ready_future(channel).result(120)
+            grpc.channel_ready_future(channel).result(600)
         yield f"127.0.0.1:{grpc_port}", f"http://127.0.0.1:{http_port}"
     finally:
         process.terminate()

@@ -45,7 +45,7 @@ STORED: Final = 1_000_000
 INGEST_SEED: Final = 255
 INGESTING_S: Final = 5.0
 """So long is each question asked while spans are stored: they come in bursts."""
-PHOENIX_S: Final = 20.0
+PHOENIX_S: Final = 10.0
 OTHER_ID: Final = "left({0}, 24) || printf('%02x', $copy) || right({0}, 6)"
 COPIED: Final = {
     "trace_id": OTHER_ID.format("trace_id"),
@@ -61,7 +61,8 @@ COPIED: Final = {
 }
 """What differs in the copy of a row."""
 TUPLES: Final = """
-    SELECT tuple_id FROM traces WHERE route = '/route-3' GROUP BY ALL ORDER BY count(*) DESC, tuple_id LIMIT 2
+    SELECT list(tuple_id ORDER BY traces DESC, tuple_id)[:2]
+    FROM (SELECT tuple_id, count(*) AS traces FROM traces WHERE route = '/route-3' GROUP BY ALL) AS served
 """
 QUESTIONS: Final = {
     "coverage by route": (
@@ -80,7 +81,7 @@ QUESTIONS: Final = {
     "one trace: its row": "FROM traces WHERE trace_id = $trace",
     "one trace: its calls": "FROM trace_calls($trace)",
     "tuples of a route": "FROM tuple_quality(of_route := '/route-3')",
-    "compare two tuples": f"FROM trace_measures(of_route := '/route-3') WHERE tuple_id IN ({TUPLES})",
+    "compare two tuples": f"FROM trace_measures(of_route := '/route-3', of_tuples := ({TUPLES}))",
 }
 
 

@@ -112,6 +112,7 @@ def measured(
     A trace in both is in neither. ``cohort`` is the value of ``by``, as text.
     """
     first, second = predicate(a), predicate(b)
+    only = f", of_tuples := ['{a}', '{b}']" if _TUPLE.fullmatch(a) and _TUPLE.fullmatch(b) else ""
     chosen = ", ".join(f'{sql} AS "{name.replace(chr(34), chr(34) * 2)}"' for name, sql in columns.items())
     # In the order of a hash: the first ones are a sample.
     found = ask(
@@ -129,7 +130,7 @@ def measured(
                     WHEN {first} AND ({second}) IS NOT TRUE THEN 'a'
                     WHEN {second} AND ({first}) IS NOT TRUE THEN 'b'
                 END AS side
-                FROM trace_measures(since := $1, until := $2, of_route := $3)
+                FROM trace_measures(since := $1, until := $2, of_route := $3{only})
             ) AS sided
             WHERE side IS NOT NULL
         ) AS placed

@@ -3,8 +3,8 @@
 -- first use, `served_texts` with their times): a label that was used for two texts has both.
 CREATE OR REPLACE MACRO audit(since, until, of_route := NULL) AS TABLE
 WITH served AS MATERIALIZED (
-    SELECT trace_id, route, tuple_id, start_time, covered
-    FROM traces
+    SELECT trace_id, route, tuple_id, start_time, layers_id, first_seq, settled_seq
+    FROM settled_traces
     WHERE tuple_id IS NOT NULL
       AND within(start_time, since, until)
       AND (of_route IS NULL OR route = of_route)
@@ -31,7 +31,7 @@ members AS (
         layers.provenance,
         max(layers.reason) AS reason
     FROM served
-    JOIN trace_layers AS layers ON layers.trace_id = served.trace_id
+    JOIN settled_layers AS layers ON layers.layers_id = served.layers_id
     GROUP BY served.route, served.tuple_id, layers.layer, layers.name, layers.version, layers.provenance
 ),
 texts AS (

@@ -3,10 +3,16 @@
 -- Wilson's intervals.
 CREATE OR REPLACE MACRO evaluation_rates(part, since := NULL, until := NULL, of_route := NULL) AS TABLE
 WITH judged AS MATERIALIZED (
-    SELECT said.*, traces.route, traces.tuple_id, traces.service_name
+    SELECT said.*, traces.route, traces.tuple_id, traces.service_name, traces.settled_seq
     FROM trace_evaluations AS said
-    JOIN traces ON traces.trace_id = said.trace_id
+    JOIN settled_traces AS traces ON traces.trace_id = said.trace_id
     WHERE within(traces.start_time, since, until) AND (of_route IS NULL OR traces.route = of_route)
+),
+-- Settled with their traces: where they are stored is known.
+calls AS (
+    SELECT *
+    FROM settled_llm_calls
+    WHERE settled_seq BETWEEN (SELECT min(settled_seq) FROM judged) AND (SELECT max(settled_seq) FROM judged)
 ),
 -- What a span is judged by is that span's; of a trace or a conversation everything took part.
 parts AS (
@@ -23,14 +29,14 @@ parts AS (
             ELSE error('evaluation_rates: no rates by ' || part || ', but by prompt, model, route, tuple, service, user, agent')
         END AS value
     FROM judged
-    LEFT JOIN llm_calls AS calls
+    LEFT JOIN calls
         ON calls.trace_id = judged.trace_id
         AND calls.operation_name <> 'embeddings'
         AND (
             calls.span_id = judged.span_id
             OR judged.span_id IS NULL
             OR NOT EXISTS (
-                SELECT 1 FROM llm_calls AS own
+                SELECT 1 FROM calls AS own
                 WHERE own.trace_id = judged.trace_id AND own.span_id = judged.span_id
             )
         )

@@ -43,11 +43,20 @@ acted AS (
     FROM placed
     GROUP BY trace_id
 ),
+-- Settled together: where they are stored is known.
+of_traces AS MATERIALIZED (
+    SELECT traces.trace_id, traces.route, traces.tuple_id, traces.settled_seq
+    FROM acted
+    JOIN settled_traces AS traces ON traces.trace_id = acted.trace_id
+),
 answers AS (
-    SELECT trace_id, arg_max({'finish': finish_reasons, 'unix_nano': epoch_ns(start_time)}, start_time) AS last
-    FROM llm_calls
-    WHERE trace_id IN (SELECT trace_id FROM acted) AND operation_name <> 'embeddings'
-    GROUP BY trace_id
+    SELECT
+        calls.trace_id,
+        arg_max({'finish': calls.finish_reasons, 'unix_nano': epoch_ns(calls.start_time)}, calls.start_time) AS last
+    FROM settled_llm_calls AS calls
+    JOIN of_traces ON of_traces.settled_seq = calls.settled_seq AND of_traces.trace_id = calls.trace_id
+    WHERE calls.operation_name <> 'embeddings'
+    GROUP BY calls.trace_id
 )
 SELECT
     acted.trace_id,
@@ -67,6 +76,6 @@ SELECT
     traces.tuple_id
 FROM acted
 JOIN runs ON runs.trace_id = acted.trace_id
-JOIN traces ON traces.trace_id = acted.trace_id
+JOIN of_traces AS traces ON traces.trace_id = acted.trace_id
 LEFT JOIN answers ON answers.trace_id = acted.trace_id
 ORDER BY acted.repeats DESC, runs.longest_run DESC, acted.steps DESC, acted.trace_id;

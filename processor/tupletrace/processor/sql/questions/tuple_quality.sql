@@ -4,7 +4,7 @@
 CREATE OR REPLACE MACRO tuple_quality(since := NULL, until := NULL, of_route := NULL) AS TABLE
 WITH served AS MATERIALIZED (
     SELECT *
-    FROM traces
+    FROM settled_traces
     WHERE tuple_id IS NOT NULL
       AND within(start_time, since, until)
       AND (of_route IS NULL OR route = of_route)
@@ -18,8 +18,9 @@ calls AS (
             / sum(CASE WHEN calls.output_tokens > 0 THEN calls.output_tokens END) AS seconds_per_output_token,
         sum(CASE WHEN calls.finish_reasons LIKE '%length%' THEN 1 ELSE 0 END) AS cut_off,
         sum(CASE WHEN calls.finish_reasons LIKE '%content_filter%' THEN 1 ELSE 0 END) AS filtered
-    FROM llm_calls AS calls
-    JOIN served ON served.trace_id = calls.trace_id
+    FROM settled_llm_calls AS calls
+    -- Settled together: where they are stored is known.
+    JOIN served ON served.settled_seq = calls.settled_seq AND served.trace_id = calls.trace_id
     GROUP BY calls.trace_id
 ),
 tools AS (
@@ -30,6 +31,7 @@ tools AS (
     FROM spans
     JOIN served ON served.trace_id = spans.trace_id
     WHERE spans.operation_name = 'execute_tool'
+      AND spans.journal_seq BETWEEN (SELECT min(first_seq) FROM served) AND (SELECT max(settled_seq) FROM served)
     GROUP BY spans.trace_id
 ),
 judged AS (

@@ -1,4 +1,4 @@
--- What is kept of the layers of `served` (traces with route and tuple_id): a prompt's text, the tools' definitions, how a
+-- What is kept of the layers of `served` (settled_traces, or some of their columns): a prompt's text, the tools' definitions, how a
 -- retriever was set. One row a text, with the traces it was in, when first and last: a label may have been used for two.
 CREATE OR REPLACE MACRO layer_texts_of(served) AS TABLE
 WITH kept AS (
@@ -24,7 +24,7 @@ WITH kept AS (
                 'layer': 'retriever',
                 'name': coalesce(spans.retriever_name, spans.data_source_id, spans.name),
                 'version': CASE WHEN spans.operation_name = 'retrieval' THEN spans.retriever_version END,
-                'text': nullif(
+                'text': CASE WHEN spans.operation_name = 'retrieval' THEN nullif(
                     array_to_string(
                         list_sort([
                             entry.key || ' = ' || entry.value
@@ -35,12 +35,14 @@ WITH kept AS (
                         chr(10)
                     ),
                     ''
-                )
+                ) END
             }
         ]) AS layer
     FROM query_table(served) AS served
     JOIN spans ON spans.trace_id = served.trace_id
-    WHERE spans.prompt_version IS NOT NULL OR spans.tools_version IS NOT NULL OR spans.operation_name = 'retrieval'
+    WHERE (spans.prompt_version IS NOT NULL OR spans.tools_version IS NOT NULL OR spans.operation_name = 'retrieval')
+      AND spans.journal_seq >= (SELECT min(first_seq) FROM query_table(served))
+      AND spans.journal_seq <= (SELECT max(settled_seq) FROM query_table(served))
 )
 SELECT
     route,
