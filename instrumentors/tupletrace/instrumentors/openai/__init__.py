@@ -29,7 +29,7 @@ PATCHED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("openai.resources.vector_stores.vector_stores", "VectorStores", ("search",), "search"),
     ("openai.resources.beta.threads.runs.runs", "Runs", ("create", "create_and_poll"), "runs"),
     ("openai.resources.beta.threads.runs.runs", "Runs", _GOING_ON, "runs going on"),
-    ("openai.resources.beta.threads.runs.runs", "Runs", ("retrieve",), "fetched runs"),
+    ("openai.resources.beta.threads.runs.runs", "Runs", ("retrieve", "cancel"), "fetched runs"),
     ("openai.resources.beta.threads.runs.runs", "Runs", ("stream", "create_and_stream"), "streamed runs"),
     ("openai.resources.beta.threads.runs.runs", "Runs", ("submit_tool_outputs_stream",), "streamed runs"),
     ("openai.resources.beta.threads.threads", "Threads", ("create_and_run", "create_and_run_poll"), "runs"),
