@@ -165,10 +165,10 @@ def test_c08_a_client_that_pings_is_not_called_too_eager(client: Any) -> None:
         raw.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(settings))
         incoming = raw.makefile("rb")
         for number in range(4):
+            threading.Event().wait(1.05 if number else 0)
             raw.sendall(frame(ping, payload=number.to_bytes(8)))
             while (found := read_frame(incoming)) != (ping, 1, number.to_bytes(8)):
                 assert found[0] != goaway, found
-            threading.Event().wait(1.05)
 
 
 def frame(kind: int, flags: int = 0, payload: bytes = b"") -> bytes:
