@@ -21,6 +21,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from langgraph.config import get_stream_writer
 from langgraph.graph import START, StateGraph
 from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import TracerProvider
@@ -548,3 +549,26 @@ def test_code_of_the_users_objects_does_not_run_though_content_is_captured(
 
     assert run() == before
     assert "<Sealed>" in trace.facts("execute_tool passing")["gen_ai.tool.call.result"]
+
+
+def test_a_graphs_stream_that_is_left_as_the_event_loop_ends_logs_no_error(
+    trace: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wait(state: Any) -> Any:
+        writer = get_stream_writer()
+        writer("begun")
+        await asyncio.Event().wait()
+
+    made = StateGraph(dict)
+    made.add_node("wait", wait)
+    made.add_edge(START, "wait")
+    graph = made.compile(name="waiting")
+
+    async def leave() -> None:
+        async for _ in graph.astream({}, stream_mode="custom"):
+            break
+
+    asyncio.run(leave())
+
+    assert caplog.messages == []
+    assert trace.tree() == ["invoke_workflow waiting", ["wait"]]

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 from weakref import ref
@@ -135,19 +134,22 @@ class InScope(Awaitable[T]):
         """Delegate as ``yield from`` does, with the context put right around every step."""
         steps: Any = self._awaitable.__await__()
         advance: Callable[[], Any] = steps.__next__
+        leaving: GeneratorExit | None = None
         while True:
             try:
                 waited_for = self._scope.step(advance)
-            except StopIteration as done:
-                return done.value
+            except (GeneratorExit, StopAsyncIteration, StopIteration) as done:
+                if leaving is not None:
+                    raise leaving from None
+                if isinstance(done, StopIteration):
+                    return done.value
+                raise
             try:
                 sent = yield waited_for
-            except GeneratorExit as leaving:
-                # Not `close`: until Python 3.13 that leaves an asynchronous generator "already running".
-                with suppress(GeneratorExit, StopIteration, StopAsyncIteration):
-                    self._scope.step(steps.throw, leaving)
-                raise
             except BaseException as error:  # noqa: BLE001 - thrown on into what waits for it
+                # Not `close`: until Python 3.13 that leaves an asynchronous generator "already running".
+                # And what is left may still have something to wait for.
+                leaving = error if isinstance(error, GeneratorExit) else leaving
                 advance = _throwing(steps, error)
             else:
                 advance = _sending(steps, sent)
