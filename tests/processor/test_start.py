@@ -171,6 +171,27 @@ def test_a_journal_that_is_none_is_named(refused: Any, tmp_path: Path) -> None:
     assert "2099-01-01.sqlite" in refused(tmp_path / "x.duckdb")
 
 
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (
+            "raise ModuleNotFoundError(\"No module named 'duckdb'\", name='duckdb')",
+            "pip install 'tupletrace[",
+        ),
+        ("raise ImportError('_duckdb.so: undefined symbol: x', name='_duckdb')", "undefined symbol: x"),
+    ],
+    ids=["missing", "of another machine"],
+)
+def test_f43_a_dependency_that_cannot_be_loaded_is_named(
+    tupletrace: Run, tmp_path: Path, module: str, words: str
+) -> None:
+    (tmp_path / "duckdb.py").write_text(module)
+    done = tupletrace("sql", "SELECT 1", "--db", tmp_path / "x.duckdb", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert "duckdb" in done.stderr
+    assert words in done.stderr
+
+
 def test_folders_that_are_missing_are_made(start_processor: Any, tmp_path: Path) -> None:
     running = start_processor(tmp_path / "a" / "b" / "x.duckdb")
     running.stop()

@@ -234,3 +234,24 @@ def test_f14_f26_records_of_every_oddity_harm_no_other_in_their_batch(
         "77",
         rows[7]["span_id"],
     )
+
+
+HOSTILE = ["$.*", "$[*]", 'a"b', "it's", "x'; DROP TABLE spans; --", "$1", "{}", "a.b[0]", "%", "\\", "../x"]
+
+
+def test_f34_a_name_that_is_sql_or_a_path_into_json_is_a_name(client: Any, otlp: Any, stored: Any) -> None:
+    """As a key of attributes and of a resource, as a user and as a route."""
+    named = {name: f"value of {number}" for number, name in enumerate(HOSTILE)}
+    spans = [
+        otlp.call(34_000 + number, 1, attributes={**named, "user.id": name, "tupletrace.route": name})
+        for number, name in enumerate(HOSTILE)
+    ]
+    assert client.grpc("traces", otlp.request(*spans, resource={"service.name": "s", **named})) == b""
+    for number in range(len(HOSTILE)):
+        stored(34_000 + number, 1)
+    for name, value in named.items():
+        asked = (
+            "SELECT DISTINCT attributes[$1] AS a, resource_attributes[$1] AS r FROM spans WHERE user_id = $1"
+        )
+        assert client.processor.sql(asked, [name]) == [{"a": value, "r": value}], name
+        assert client.processor.sql("SELECT count(*) AS n FROM spans WHERE route = $1", [name]) == [{"n": 1}]

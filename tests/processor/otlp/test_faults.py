@@ -1,4 +1,4 @@
-"""F9, F20-F24, F29-F33: what could fill the memory is refused before it is parsed; others do not notice."""
+"""F9, F20-F24, F29-F33, F44: what could fill the memory is refused unparsed; others do not notice."""
 
 import gzip
 import http.client
@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -215,6 +216,35 @@ def test_f32_f33_a_storm_of_large_batches_is_let_in_as_there_is_room_and_all_of_
     until(lambda: running.sql("SELECT count(*) AS n FROM spans") == [{"n": 40}])
     assert peak(running) - before < 400 * MIB
     assert "Traceback" not in running.stop()
+
+
+def test_f44_requests_leave_no_file_and_no_thread_behind(
+    start_processor: Callable[..., Any], client_of: Any, one_of: Any, until: Any
+) -> None:
+    """Good ones and bad ones, over connections that end well and some that are cut: the soak in small."""
+    running = start_processor()
+    client = client_of(running)
+    host, port = running.http.split(":")
+    folder = Path(f"/proc/{running.process.pid}")
+
+    def held() -> tuple[int, int]:
+        return len(list((folder / "fd").iterdir())), len(list((folder / "task").iterdir()))
+
+    def a_round(first: int) -> None:
+        for trace in range(first, first + 20):
+            assert client.http("/v1/traces", one_of("traces", trace=trace)).status == 200
+            assert client.http("/v1/traces", b"\xff").status == 400
+            assert running.ask("SELECT count(*) FROM spans").status == 200
+            with socket.create_connection((host, int(port)), 20) as cut:
+                cut.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: ")
+
+    a_round(1)
+    files, threads = held()
+    for number in range(1, 5):
+        a_round(1 + 20 * number)
+    # What pools keep is there after the first round.
+    until(lambda: held()[0] <= files + 4 and held()[1] <= threads + 4)
+    until(lambda: running.sql("SELECT count(*) AS n FROM spans") == [{"n": 100}])
 
 
 def test_f30_many_slow_clients_do_not_keep_others_waiting(client: Any, one_of: Any, stored: Any) -> None:

@@ -69,6 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.name and error.name.startswith("tupletrace"):
             raise
         return _fail(f"{error.name} is not installed: pip install 'tupletrace[{asked.extra}]'")
+    except ImportError as error:
+        if not error.name or error.name.startswith("tupletrace"):
+            raise
+        said = str(error).partition("\n")[0]
+        return _fail(
+            f"{error.name} cannot be loaded ({said}): it is for another Python or another machine, "
+            f"pip install --force-reinstall 'tupletrace[{asked.extra}]'"
+        )
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
