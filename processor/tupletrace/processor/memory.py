@@ -11,6 +11,11 @@ import pyarrow as pa
 _MAPPINGS: Final = Path("/proc/self/smaps")
 
 
+def share() -> None:
+    """Let Arrow take memory where everybody else does: what one frees another can have."""
+    pa.set_memory_pool(pa.system_memory_pool())
+
+
 def give_back() -> None:
     """Give back what allocators keep of a burst, hundreds of megabytes, and code that was run only then."""
     pa.default_memory_pool().release_unused()

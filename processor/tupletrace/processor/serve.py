@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from tupletrace.processor import index, listen, logs, metrics, query, retention
+from tupletrace.processor import index, listen, logs, memory, metrics, query, retention
 from tupletrace.processor.admin import Admin
 from tupletrace.processor.admission import Admission
 from tupletrace.processor.dropping import Place
@@ -74,6 +74,7 @@ def serve(settings: Settings) -> None:
         OSError, sqlite3.Error: it cannot start.
     """
     logs.configure(as_json=settings.log_json)
+    memory.share()
     # The kernel may give a signal to a thread of gRPC: our handler then runs when this one wakes up, and what
     # is written to the pipe wakes it.
     signals, signalled = os.pipe()
