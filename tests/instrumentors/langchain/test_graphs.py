@@ -16,7 +16,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
 from langgraph.prebuilt import create_react_agent
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, Send, interrupt
 from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import StatusCode
@@ -264,6 +264,25 @@ def test_a_resumed_thread_starts_at_step_zero_and_an_interrupt_is_no_error(trace
         span.attributes["gen_ai.conversation.id"] for span in trace.all("invoke_workflow approval")
     }
     assert conversations == {"7"}
+
+
+@pytest.mark.parametrize("asking", [False, True])
+def test_the_choice_where_to_begin_is_no_step_unless_it_acts(trace: Any, model: Make, asking: bool) -> None:
+    chooser = model()
+
+    def choose(state: State) -> list[Send]:
+        if asking:
+            chooser.invoke("Which?")
+        return [Send("one", state), Send("one", state)]
+
+    made = StateGraph(State)
+    made.add_node("one", lambda state: {"notes": []})
+    made.add_conditional_edges(START, choose, ["one"])
+    made.compile(name="choosing").invoke({"notes": []})
+
+    steps = [(span.attributes or {}).get("agent.trajectory.step") for span in trace.all("one")]
+    assert steps == ([1, 1] if asking else [0, 0])
+    assert trace.facts("__start__").get("agent.trajectory.step") == (0 if asking else None)
 
 
 @pytest.mark.parametrize("how", WAYS)

@@ -14,6 +14,8 @@ from tupletrace.semconv import names
 _DEFAULT_NAME: Final = "LangGraph"
 _PLACE: Final = "langgraph_checkpoint_ns"
 _STEP_TAG: Final = "graph:step:"
+_INPUT: Final = "__start__"
+"""The node as which LangGraph runs a choice of the first nodes."""
 _HOOKS: Final = frozenset({"before_agent", "before_model", "after_model", "after_agent"})
 _REACT_AGENT: Final = frozenset(
     {"__start__", "agent", "generate_structured_response", "post_model_hook", "pre_model_hook", "tools"}
@@ -53,10 +55,10 @@ class NodeSpan:
         self.stop()
 
 
-def is_hook(node: str) -> bool:
-    """Say whether a node of an agent's is a hook of its middleware: no act of its own."""
+def acts(node: str, *, of_agent: bool) -> bool:
+    """Say whether a node is an act: the choice where to begin is none, nor is a hook of an agent's."""
     _, dot, hook = node.rpartition(".")
-    return bool(dot) and hook in _HOOKS
+    return node != _INPUT and not (of_agent and dot and hook in _HOOKS)
 
 
 def node_step(tags: Iterable[str] | None) -> int | None:

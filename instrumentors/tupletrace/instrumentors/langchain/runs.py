@@ -122,7 +122,7 @@ class Run:
             self.step = places.setdefault(self.place, len(places))
 
     def act(self) -> None:
-        """Take a place for the hook of an agent's middleware that this run is in: it does act."""
+        """Take a place for the node that this run is in and that seemed not to act: it does."""
         for above in self.ancestors():
             if self.step is not None:
                 return

@@ -212,7 +212,7 @@ class Starts:
         if of_agent and run.agent is not None:
             # Its nodes are LangChain's own: what they ask is asked by the agent.
             run.label = run.agent
-        if not (of_agent and graphs.is_hook(run.name)):
+        if graphs.acts(run.name, of_agent=of_agent):
             run.take_place()
         self._recorder.begin(run_id, run, graphs.NodeSpan(self._recorder.tracer, run))
 
