@@ -47,7 +47,10 @@ def parsed(arguments: Any) -> Any:
 
 
 def _content_part(item: Any) -> MessagePart | None:
-    if (thought := field(item, "thinking")) is not None:
+    thought = field(item, "thinking")
+    if thought is None and field(item, "type") == "reasoning":  # Databricks
+        thought = field(item, "summary")
+    if thought is not None:
         said = text(thought) or "".join(text(field(part, "text")) or "" for part in items(thought))
         return ReasoningPart(said) if said else None
     said = (
