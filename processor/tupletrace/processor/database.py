@@ -122,11 +122,9 @@ def needs_reconnect(error: Exception) -> bool:
 
 def _says_damaged(error: Exception) -> bool:
     said = str(error)
-    # Of a block that it reads ahead it says no kind.
-    if said.startswith("Corrupt database file"):
-        return True
     damaged = "Corrupt database file" in said or "Could not read enough bytes from file" in said
-    return damaged and said.startswith("IO Error")
+    # Of a block that it reads ahead it says no kind.
+    return damaged and said.startswith(("IO Error", "Corrupt database file"))
 
 
 def room(path: Path) -> int:
