@@ -19,6 +19,7 @@ MAX_SECONDS: Final = 60.0
 MAX_BYTES: Final = 256 * 2**20
 """Of one answer that is held in memory whole: `FROM spans` must not end a process."""
 _ROWS_A_BATCH: Final = 10_000
+_AGAIN_S: Final = 0.1
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 
@@ -34,7 +35,10 @@ class Answer:
         """Count ``seconds`` from now until the last row is taken."""
         self._cursor, self._seconds, self._queries = cursor, seconds, queries
         self._started, self._interrupted = time.monotonic(), False
-        self._timer = threading.Timer(seconds, self.interrupt)
+        self._reader: pa.RecordBatchReader | None = None
+        self._taking = threading.Lock()
+        # Also if nobody takes its rows: an open transaction keeps changes from being brought to disk.
+        self._timer = threading.Timer(seconds, self._end, (True,))
         self._timer.start()
 
     def ask(self, sql: str, parameters: Parameters = None) -> Self:
@@ -43,21 +47,23 @@ class Answer:
         Raises:
             SqlRefused, SqlFailed: with a message for the person who wrote the SQL.
         """
-        with self._failing():
+        with self._failing(), self._taking:
             sql.encode()  # lone surrogates end here
             check(self._cursor, sql)
             self._cursor.execute("BEGIN TRANSACTION READ ONLY")
             self._go_on()
-            self._reader = self._cursor.sql(sql, params=parameters or None).to_arrow_reader(_ROWS_A_BATCH)
-            names = _distinct(self._reader.schema.names)
+            self._reader = reader = self._cursor.sql(sql, params=parameters or None).to_arrow_reader(
+                _ROWS_A_BATCH
+            )
+            names = _distinct(reader.schema.names)
             self.schema = pa.schema(
-                [field.with_name(name) for field, name in zip(self._reader.schema, names, strict=True)]
+                [field.with_name(name) for field, name in zip(reader.schema, names, strict=True)]
             )
         return self
 
     def parameters(self, sql: str) -> list[str]:
         """Check the query and return the names of its parameters, in order: 1, 2 … or their own."""
-        with self._failing():
+        with self._failing(), self._taking:
             check(self._cursor, sql)
             (one,) = self._cursor.extract_statements(sql)
             return sorted(one.named_parameters, key=lambda name: (len(name) if name.isdigit() else 0, name))
@@ -65,8 +71,12 @@ class Answer:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows; raise ``SqlFailed`` where no more can be had."""
         with self._failing():
-            for batch in self._reader:
-                self._go_on()
+            while True:
+                with self._taking:
+                    self._go_on()
+                    batch = next(self._reader, None) if self._reader else None
+                if batch is None:
+                    return
                 yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
 
     def interrupt(self) -> None:
@@ -77,8 +87,7 @@ class Answer:
     def close(self) -> None:
         """Give the cursor back."""
         self._timer.cancel()
-        with suppress(duckdb.Error):
-            self._cursor.execute("ROLLBACK")
+        self._end(False)
         self._cursor.close()
         if self._queries:
             self._queries.closed(self)
@@ -88,6 +97,21 @@ class Answer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _end(self, over: bool) -> None:
+        """End the transaction, as soon as nobody is in it."""
+        if over:
+            self.interrupt()
+        while not self._taking.acquire(timeout=_AGAIN_S):
+            self.interrupt()
+        try:
+            with suppress(duckdb.Error, OSError):
+                if self._reader:
+                    self._reader.close()
+                self._reader = None
+                self._cursor.execute("ROLLBACK")
+        finally:
+            self._taking.release()
 
     def _go_on(self) -> None:
         if self._interrupted:
