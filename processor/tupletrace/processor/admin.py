@@ -5,8 +5,10 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -29,6 +31,7 @@ from tupletrace.processor.store import Store
 
 _logger: Final = logging.getLogger(__name__)
 _PIECE: Final = 2**20
+_POLL_S: Final = 0.05
 
 
 class Admin:
@@ -98,8 +101,12 @@ def _lines(lines: "queue.SimpleQueue[dict[str, Any] | None]", done: "Future[jobs
 
 
 def _holding(store: Store) -> Job[Path]:
-    yield
-    return store.hold()
+    while True:
+        yield
+        # Not while somebody reads what was changed since.
+        with suppress(duckdb.TransactionException):
+            return store.hold()
+        time.sleep(_POLL_S)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
