@@ -115,15 +115,15 @@ def show(asked: argparse.Namespace, sql: str, parameters: "query.Parameters" = N
         return show_table(asked, ask(sql, parameters))
 
 
-def show_table(asked: argparse.Namespace, table: "pa.Table") -> int:
-    """Print an answer, or write it, as the options of ``add_source`` say."""
+def show_table(asked: argparse.Namespace, table: "pa.Table", *, brief: bool = True) -> int:
+    """Print an answer, or write it, as the options of ``add_source`` say; ``brief``: no empty columns."""
     from tupletrace.processor import render
 
     suffix = asked.output.suffix.removeprefix(".") if asked.output else ""
     by_name = {"md": "markdown"}.get(suffix, suffix)
     form = asked.format or (by_name if by_name in render.FORMATS else "table")
     try:
-        render.write(table, form, asked.output)
+        render.write(table, form, asked.output, brief=brief)
     except render.NoTerminalFormat as error:
         raise UsageError(str(error)) from None
     return 0

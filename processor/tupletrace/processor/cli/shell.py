@@ -48,7 +48,7 @@ def _statement() -> str:
 
 def _answer(asked: argparse.Namespace, ask: Ask, sql: str) -> None:
     try:
-        show_table(asked, ask(sql))
+        show_table(asked, ask(sql), brief=False)
     except (SqlRefused, SqlFailed) as error:
         print(error)
 

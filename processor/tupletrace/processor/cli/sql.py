@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any
 
-from tupletrace.processor.cli.options import Commands, UsageError, add_source, answering, path, show
+from tupletrace.processor.cli.options import Commands, UsageError, add_source, answering, path, show_table
 
 
 def add(commands: Commands) -> None:
@@ -47,4 +47,5 @@ def _run(asked: argparse.Namespace) -> int:
             return shell.run(asked, ask)
     else:
         sql = sys.stdin.read()
-    return show(asked, sql, dict(asked.param or ()))
+    with answering(asked) as ask:
+        return show_table(asked, ask(sql, dict(asked.param or ())), brief=False)
