@@ -145,6 +145,19 @@ def stored(database: Any, otlp: Any) -> Callable[..., dict[str, Any]]:
     return send
 
 
+@pytest.fixture
+def called(database: Any, otlp: Any) -> Callable[..., dict[str, Any]]:
+    """Send one span, alone in its trace, and return the call that it tells."""
+
+    def send(attributes: dict[str, Any]) -> dict[str, Any]:
+        trace = 1_000 + database.row("SELECT count(*) AS n FROM spans")["n"]
+        database.insert(otlp.request(otlp.span(trace, attributes=attributes)))
+        database.store.settle(0)
+        return database.row(f"SELECT * FROM llm_calls WHERE trace_id = '{trace:032x}'")
+
+    return send
+
+
 @pytest.mark.parametrize("dialect", CALLS)
 def test_a_call_is_the_same_in_every_dialect(stored: Any, dialect: str) -> None:
     row = stored(CALLS[dialect])
@@ -233,6 +246,17 @@ def test_milliseconds_become_seconds(stored: Any) -> None:
     assert stored(strands)["time_to_first_chunk_s"] == 1.5
 
 
+@pytest.mark.parametrize("after", ["12:00:00.250000Z", "13:00:00.250+01:00"])
+def test_a_time_of_day_is_so_long_after_the_span_began(stored: Any, otlp: Any, after: str) -> None:
+    said = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.completion_start_time": f'"2026-01-01T{after}"',
+    }
+    found = stored(said)
+    late = (found["start_unix_nano"] - otlp.noon) / 1e9
+    assert found["time_to_first_chunk_s"] == pytest.approx(0.25 - late)
+
+
 def test_one_key_with_two_units_is_read_as_its_own_dialect_says(stored: Any) -> None:
     """OpenLIT's are seconds, and of a call that does not stream the whole duration."""
     openlit = {"gen_ai.sdk.version": "2.54.0", "gen_ai.server.time_to_first_token": 0.25}
@@ -250,12 +274,90 @@ def test_a_templates_name_is_the_prompts_unless_it_is_the_template(stored: Any) 
     assert (row["prompt_name"], row["prompt_template"]) == (None, "Hi {name}")
 
 
+@pytest.mark.parametrize("method", ["retrieve", "_retrieve", "aretrieve", "_aretrieve"])
+def test_a_retriever_is_the_same_whichever_of_its_methods_ran(stored: Any, method: str) -> None:
+    span = {"openinference.span.kind": "RETRIEVER"}
+    assert stored(span, name=f"VectorIndexRetriever.{method}")["retriever_name"] == "VectorIndexRetriever"
+    span = {"openinference.span.kind": "EMBEDDING", "embedding.model_name": "unknown"}
+    assert stored(span, name="MockEmbedding.get_query_embedding")["request_model"] is None
+
+
+TOOL = {"name": "get_weather", "description": "Get the weather of a city"}
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"function_declarations": [TOOL | {"parameters_json_schema": SCHEMA}]},
+        {"functionDeclarations": [TOOL | {"parameters": SCHEMA}]},
+        {"toolSpec": TOOL | {"inputSchema": {"json": SCHEMA}}},
+    ],
+    ids=["gemini", "gemini in JSON", "bedrock"],
+)
+def test_a_tool_is_the_same_in_every_providers_shape(stored: Any, told: dict[str, Any]) -> None:
+    call = {"gen_ai.operation.name": "chat"}
+    openai = {"type": "function", "function": TOOL | {"parameters": SCHEMA}}
+    row, same = (stored(call | {"gen_ai.tool.definitions": json.dumps([one])}) for one in (told, openai))
+    assert (row["tools_names"], row["tools_version"]) == ("get_weather", same["tools_version"])
+    assert row["tool_definitions"] == same["tool_definitions"]
+
+
 def test_openlit_tells_of_llama_indexs_retrievers_in_keys_of_its_own(stored: Any) -> None:
     said = {"index.name": "handbook", "similarity.top_k": 4, "embedding.model": "text-embedding-3-small"}
     own = {f"gen_ai.framework.{key}": value for key, value in said.items()}
     row = stored({"gen_ai.operation.name": "retrieval", "gen_ai.sdk.version": "1"} | own)
     assert row["data_source_id"] == "handbook"
     assert row["retriever_version"].startswith("retriever-")
+
+
+ANTHROPIC = {
+    "input_tokens": 27,
+    "cache_read_input_tokens": 64,
+    "cache_creation_input_tokens": 10,
+    "cache_creation": {"ephemeral_5m_input_tokens": 6, "ephemeral_1h_input_tokens": 4},
+    "output_tokens": 20,
+}
+"""As its API says it: what was cached is no part of the input."""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {
+            "logfire.msg": "Message",
+            "gen_ai.operation.name": "chat",
+            "gen_ai.usage.input_tokens": 101,
+            "gen_ai.usage.raw": json.dumps(ANTHROPIC),
+        },
+        {
+            "gen_ai.span.kind": "LLM",
+            "gen_ai.usage.input_tokens": 27,
+            "output.value": json.dumps({"id": "msg_1", "stop_reason": "end_turn", "usage": ANTHROPIC}),
+        },
+    ],
+    ids=["logfire", "traceai"],
+)
+def test_the_providers_own_usage_tells_what_was_cached_and_for_how_long(
+    called: Any, said: dict[str, Any]
+) -> None:
+    call = called(said | {"gen_ai.usage.output_tokens": 20, "gen_ai.provider.name": "anthropic"})
+    buckets = ("input", "input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+    assert [call[f"{bucket}_tokens"] for bucket in buckets] == [101, 27, 64, 6, 4, 20]
+    assert call["usage_status"] == "reported"
+
+
+def test_what_gemini_thought_is_told_by_the_total_alone(called: Any) -> None:
+    """OpenLLMetry's counts leave it out."""
+    said = {
+        "gen_ai.operation.name": "generate_content",
+        "gen_ai.provider.name": "gcp.gemini",
+        "gen_ai.usage.input_tokens": 101,
+        "gen_ai.usage.output_tokens": 20,
+        "gen_ai.usage.total_tokens": 129,
+    }
+    call = called(said)
+    assert (call["input_tokens"], call["output_tokens"], call["reasoning_tokens"]) == (101, 28, 8)
 
 
 def test_one_finish_reason_becomes_a_list(stored: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 CALLED = {"type": "tool_call", "id": "c1", "name": "search", "arguments": {"q": "x"}}
 ASKED = [
@@ -82,13 +82,15 @@ def database(open_database: Callable[..., Any]) -> Any:
 def stored(database: Any, otlp: Any) -> Callable[..., dict[str, Any]]:
     """Send one span with these events and return its row of ``spans``."""
 
-    def send(events: list[tuple[str, dict[str, Any]]], attributes: dict[str, Any]) -> dict[str, Any]:
+    def send(
+        events: list[tuple[str, dict[str, Any]]], attributes: dict[str, Any], **fields: Any
+    ) -> dict[str, Any]:
         start = otlp.noon + database.row("SELECT count(*) AS n FROM spans")["n"]
         made = [
             Span.Event(name=name, time_unix_nano=i, attributes=otlp.key_values(said))
             for i, (name, said) in enumerate(events)
         ]
-        database.insert(otlp.request(otlp.span(attributes=attributes, start=start, events=made)))
+        database.insert(otlp.request(otlp.span(attributes=attributes, start=start, events=made, **fields)))
         return database.row(f"SELECT * FROM spans WHERE start_unix_nano = {start}")
 
     return send
@@ -123,6 +125,36 @@ def test_calls_and_answers_in_the_place_of_messages_are_calls_and_answers(stored
 def test_the_finish_reason_of_a_choice_is_the_calls(stored: Any) -> None:
     row = stored(VENDORS["strands"], CHAT)
     assert json.loads(row["finish_reasons"]) == ["stop"]
+
+
+@pytest.mark.parametrize(
+    ("events", "error"),
+    [
+        ([{"exception.type": "ValueError"}, {"exception.type": "openai.RateLimitError"}], "RateLimitError"),
+        ([{"exception.type": "Exception", "exception.message": "Timeout('after 3 s')"}], "Timeout"),
+        ([{"exception.type": "Exception", "exception.message": "no more"}], "Exception"),
+        ([{"exception.message": "no type"}], None),
+    ],
+)
+def test_what_a_span_failed_with_is_its_last_exception(
+    stored: Any, events: list[dict[str, str]], error: str | None
+) -> None:
+    """Without its module; one that was handled is none of the span's."""
+    raised, failed = [("exception", said) for said in events], Status(code=Status.STATUS_CODE_ERROR)
+    assert stored(raised, CHAT, status=failed)["error_type"] == error
+    assert stored(raised, CHAT)["error_type"] is None
+    assert stored(raised, CHAT | {"error.type": "429"}, status=failed)["error_type"] == "429"
+
+
+def test_an_error_in_the_place_of_an_answer_is_no_answer(stored: Any) -> None:
+    """A code is there of what succeeded, too: "completed"."""
+    told = {"response": '{"assistant": "Error code: 500"}', "error_code": "boom"}
+    failed = Status(code=Status.STATUS_CODE_ERROR)
+    row = stored([("data.output", told)], {"span.type": "inference"}, status=failed)
+    assert (row["error_type"], row["output_messages"]) == ("boom", None)
+    row = stored([("data.output", told)], {"span.type": "inference"})
+    assert row["error_type"] is None
+    assert "Error code" in row["output_messages"]
 
 
 def test_the_span_itself_is_believed_before_its_events(stored: Any) -> None:

@@ -105,3 +105,36 @@ def test_an_agents_calls_are_its_own_step_by_step(calls: Any, file: Path) -> Non
     asked, answered = calls(file)[-2:]
     found = [(call["agent_name"], call["agent_step"]) for call in (asked, answered)]
     assert found == ([("model", 0)] * 2 if file.stem == "openlit-agent" else [("guide", 0), ("guide", 2)])
+
+
+ANTHROPICS = {"cache_read": 64, "cache_write_5m": 6, "cache_write_1h": 4, "output": 20}
+GEMINIS = {"cache_read": 64, "reasoning": 8, "output": 28}
+"""What an endpoint answered in their APIs to a question, to a tool's answer and, where told, to streams."""
+PROVIDERS = {
+    "logfire-anthropic": [ANTHROPICS | {"input": tokens} for tokens in (101, 102, 103, 104)],
+    "openinference-gemini": [GEMINIS | {"input": tokens} for tokens in (101, 102, 103)],
+    "openllmetry-gemini": [GEMINIS | {"input": tokens} for tokens in (101, 102, 103)],
+    "traceai-anthropic": [ANTHROPICS | {"input": 101}],
+}
+"""Its instrumentor fails on a tool's answer. A call that failed used nothing."""
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_what_other_providers_count_apart_is_in_its_bucket(open_database: Any, name: str) -> None:
+    database = open_database()
+    database.insert((Path(__file__).parent / "corpora" / "providers" / f"{name}.binpb").read_bytes())
+    database.store.settle(0)
+    calls = database.rows("SELECT * FROM llm_calls ORDER BY start_time")
+    used = [call for call in calls if call["status_code"] != "ERROR"]
+    found = [{bucket: call[f"{bucket}_tokens"] for bucket in PROVIDERS[name][0]} for call in used]
+    assert found == PROVIDERS[name]
+    assert {call["cost_status"] for call in used} == {"priced"}
+    assert [call["error_type"] for call in calls[len(used) :]] in (
+        [], ["InternalServerError"], ["ServerError"]
+    )  # fmt: skip
+    assert calls[0]["prompt_version"] == "text-22f3e54e5e64"
+    assert calls[0]["tools_version"] == "tools-6e19ca59faa6"
+    said = database.rows("SELECT input_messages FROM spans WHERE input_messages LIKE '%Sunny%'")
+    for row in said:
+        (part,) = json.loads(row["input_messages"])[-1]["parts"]
+        assert part["type"] == "tool_call_response"

@@ -2,7 +2,8 @@
 
 Messages become the keys ``@events.input`` and ``@events.output`` (JSON lists), the older prompt and
 completion events ``@events.prompt`` and ``@events.completion``; Monocle's ``metadata`` becomes
-``@metadata.*``; the details of an inference keep their own keys.
+``@metadata.*``; the exception that a span failed with ``@exception.type``; the details of an inference keep
+their own keys.
 """
 
 from typing import Any, Final
@@ -21,6 +22,7 @@ BODY: Final = "@body"
 """Attribute of an event that holds the body of a log record, as JSON or text."""
 DETAILS: Final = "gen_ai.client.inference.operation.details"
 EVALUATION: Final = "gen_ai.evaluation.result"
+_EXCEPTION: Final = "exception"
 _CONTENT: Final = pa.array(
     [
         "gen_ai.system.message",
@@ -40,15 +42,19 @@ TELLING: Final = pa.array([*_CONTENT.to_pylist(), EVALUATION])
 """Names of events that tell of their span."""
 
 
-def told(attributes: Attributes, events: pa.Array) -> Attributes:
+def told(attributes: Attributes, events: pa.Array, failed: pa.Array) -> Attributes:
     """Return the attributes with what the events of each span add; what the span says itself stays."""
     flat = events.flatten()
-    telling = pc.is_in(pc.struct_field(flat, "name"), _CONTENT)
+    if not len(flat):
+        return attributes
+    names, spans = pc.struct_field(flat, "name"), pc.list_parent_indices(events)
+    ended = pc.and_(pc.equal(names, _EXCEPTION), failed.take(spans))
+    telling = pc.fill_null(pc.or_(pc.is_in(names, _CONTENT), ended), False)
     places = np.flatnonzero(telling.to_numpy(zero_copy_only=False))
     if not len(places):
         return attributes
     kept = flat.take(pa.array(places))
-    rows = pc.list_parent_indices(events).to_numpy(zero_copy_only=False).astype(np.int64)[places]
+    rows = spans.to_numpy(zero_copy_only=False).astype(np.int64)[places]
     table = pa.table(
         {
             "span": rows,
@@ -56,6 +62,7 @@ def told(attributes: Attributes, events: pa.Array) -> Attributes:
             "time": pc.struct_field(kept, "time_unix_nano"),
             "name": pc.struct_field(kept, "name"),
             "said": pc.struct_field(kept, "attributes"),
+            "failed": failed.take(spans).take(pa.array(places)),
         }
     )
     with engine().cursor() as cursor:

@@ -37,6 +37,7 @@ _INSTRUCTIONS: Final = """
         'string_agg', chr(10)
     ) ELSE raw END]])
 """
+_SCHEMAS: Final = ("inputSchema", "parameters_json_schema", "parametersJsonSchema")
 _VARIABLES: Final = ("gen_ai.prompt.variable.", "llm.prompt_template.variables")
 _CUT: Final = "CASE WHEN v IS NULL THEN raw END"
 _MARK: Final = r"__REDACTED__|\[Scrubbed due to [^\]]*\]|(?i:[\[<(]?redacted[\])>]?)"
@@ -76,7 +77,16 @@ def _definitions(text: str) -> list[dict[str, Any]]:
     if not isinstance(listed, list):
         return []
     each = [_parsed(one) if isinstance(one, str) else one for one in listed]
-    return [_with_parameters(one) for one in each if isinstance(one, dict)]
+    return [_with_parameters(tool) for one in each if isinstance(one, dict) for tool in _declared(one)]
+
+
+def _declared(tool: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the functions that one of Gemini's tools holds, the one in Bedrock's, or the tool itself."""
+    functions = (
+        tool.get("function_declarations") or tool.get("functionDeclarations") or [tool.get("toolSpec")]
+    )
+    found = [one for one in functions if isinstance(one, dict)] if isinstance(functions, list) else []
+    return found or [tool]
 
 
 def _parsed(text: str) -> Any:
@@ -87,10 +97,12 @@ def _parsed(text: str) -> Any:
 
 
 def _with_parameters(definition: dict[str, Any]) -> dict[str, Any]:
-    schema = definition.get("inputSchema") or definition.get("parameters_json_schema")
+    schema = next((definition[key] for key in _SCHEMAS if definition.get(key)), None)
     if not schema:
         return definition
-    return {key: value for key, value in definition.items() if key != "inputSchema"} | {"parameters": schema}
+    if isinstance(schema, dict) and schema.keys() == {"json"}:
+        schema = schema["json"]
+    return {key: value for key, value in definition.items() if key not in _SCHEMAS} | {"parameters": schema}
 
 
 def _canonical_tools(text: str) -> str | None:

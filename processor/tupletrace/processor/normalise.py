@@ -27,9 +27,13 @@ def canonical(spans: Spans) -> pa.Table:
     ``kept``: spans that were stored once and have lost their content since, whose columns are as they were.
     """
     table = spans.table
-    attributes = events.told(spans.attributes, table.column("events").combine_chunks())
-    failed = pc.equal(table.column("status_code").combine_chunks(), "ERROR")
-    columns = Columns(attributes, table.column("name").combine_chunks(), failed)
+    names_of, starts, statuses, events_of = (
+        table.column(column).combine_chunks()
+        for column in ("name", "start_unix_nano", "status_code", "events")
+    )
+    failed = pc.equal(statuses, "ERROR")
+    attributes = events.told(spans.attributes, events_of, failed)
+    columns = Columns(attributes, names_of, starts, failed)
     found = {column: columns.column(column) for column in COLUMNS} | {"operation_name": columns.operation}
     found["conflicts"] = columns.conflicts(found)
     _complete(attributes, found)
@@ -48,8 +52,9 @@ def canonical(spans: Spans) -> pa.Table:
 def told(gathered: pa.Table) -> pa.Table:
     """Return ids and the canonical columns of what log records say, given as ``events`` of spans."""
     count = gathered.num_rows
-    attributes = events.told(Attributes.none(count), gathered["events"].combine_chunks())
-    columns = Columns(attributes, pa.nulls(count, pa.string()), pa.array(np.zeros(count, np.bool_)))
+    failed = pa.array(np.zeros(count, np.bool_))
+    attributes = events.told(Attributes.none(count), gathered["events"].combine_chunks(), failed)
+    columns = Columns(attributes, pa.nulls(count, pa.string()), pa.nulls(count, pa.int64()), failed)
     found = {column: columns.column(column) for column in COLUMNS}
     # Messages alone do not say so.
     found["operation_name"] = pc.fill_null(columns.operation, "chat")

@@ -42,6 +42,7 @@ _SAID: Final = {
 }
 Mask = npt.NDArray[np.bool_]
 _SPAN_NAME: Final = "@name"
+_SPAN_START: Final = "@start"
 _OPERATION: Final = "operation_name"
 _ANSWERS: Final = (
     "gen_ai.response.id",
@@ -103,10 +104,10 @@ def _among(names: pa.Array, patterns: tuple[str, ...]) -> pa.Array:
 class Columns:
     """The canonical columns of one batch of spans, still as text."""
 
-    def __init__(self, attributes: Attributes, names: pa.Array, failed: pa.Array) -> None:
+    def __init__(self, attributes: Attributes, names: pa.Array, starts: pa.Array, failed: pa.Array) -> None:
         """Find out each span's dialects and operation, on which other columns depend."""
-        self._attributes, self._names = attributes, names
-        self._keys = frozenset(attributes.keys)
+        self._attributes, self._names, self._starts = attributes, names, starts
+        self._keys = frozenset((*attributes.keys, _SPAN_NAME, _SPAN_START))
         self._extracted: dict[tuple[Any, ...], dict[str, pa.Array]] = {}
         self._where: dict[Any, Mask] = {
             dialect.name: attributes.carries(dialect.detect) for dialect in DIALECTS
@@ -175,7 +176,7 @@ class Columns:
         return pc.coalesce(*meant) if meant else None
 
     def _present(self, key: str) -> bool:
-        return key == _SPAN_NAME or all(part in self._keys for part in key.split("+"))
+        return all(part in self._keys for part in key.split("+"))
 
     def _values(self, source: Source, column: str) -> pa.Array:
         if source.sql is None:
@@ -197,8 +198,10 @@ class Columns:
     def _raw(self, key: str) -> pa.Array:
         if key == _SPAN_NAME:
             return self._names
-        parts = [self._attributes.pick([part]) for part in key.split("+")]
-        return pc.binary_join_element_wise(*parts, "+") if len(parts) > 1 else parts[0]
+        if key == _SPAN_START:
+            return self._starts.cast(pa.string())
+        parts = [self._raw(part) for part in key.split("+")] if "+" in key else []
+        return pc.binary_join_element_wise(*parts, "+") if parts else self._attributes.pick([key])
 
     def _rows(self, source: Source) -> Mask:
         rows = np.ones(self._attributes.count, np.bool_)

@@ -5,7 +5,8 @@ which this dialect is trusted more than the standard. ``ignore``: span names (wi
 operation and are none; ``opening``: those that are none where they neither fail nor have a response.
 ``columns``: canonical column -> sources, the most trusted first. ``values``: column and key -> what the key's
 values mean (with ``*``; an empty meaning is none). A source is a key (``a+b``: two values joined by ``+``;
-``@name``: the span's name; ``@events.*``: what its events say), and perhaps what to do with it::
+``@name``: the span's name; ``@start``: when it began, in ns; ``@events.*``, ``@exception.type``: what its
+events say), and perhaps what to do with it::
 
     llm.model_name                       as it is
     llm.invocation_parameters -> $.seed  this path of a JSON blob

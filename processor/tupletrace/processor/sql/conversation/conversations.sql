@@ -187,7 +187,8 @@ written AS (
         span, side, message, finish, continues,
         role_of(coalesce(role, CASE WHEN answers IS NOT NULL THEN 'tool' END), side) AS role,
         CASE
-            WHEN answers IS NOT NULL
+            -- Gemini's answers name no call.
+            WHEN (answers IS NOT NULL OR lower(role) IN ('tool', 'function'))
                 AND NOT list_bool_or(list_transform(parts, lambda part: part ->> '$.type' = 'tool_call_response'))
                 THEN [answer_part(answers, answer_of(content))]
             ELSE list_concat(

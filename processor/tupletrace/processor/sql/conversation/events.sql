@@ -1,4 +1,4 @@
--- `events` (span, place, time, name, said): events of spans -> what they add to the attributes of their spans.
+-- `events` (span, place, time, name, said, failed): events of spans -> what they add to the attributes of their spans.
 CREATE MACRO event_field(key, value) AS CASE
     WHEN key IN ('content', 'role', 'id', 'name') THEN to_json(value) ELSE json_or_text(value)
 END;
@@ -15,6 +15,15 @@ CREATE MACRO event_message(role, said) AS json_merge_patch(
         WHEN json_type(json_or_text(said['@body'])) = 'OBJECT' THEN json_or_text(said['@body'])
         ELSE json_object('content', said['@body'])
     END
+);
+
+-- What an exception is called without its module; LangSmith's has its representation for a message.
+CREATE MACRO exception_name(said) AS coalesce(
+    CASE
+        WHEN said['exception.type'] = 'Exception'
+            THEN nullif(regexp_extract(said['exception.message'], '^([A-Za-z_][A-Za-z0-9_]*)\(', 1), '')
+    END,
+    regexp_extract(said['exception.type'], '[^.]*$')
 );
 
 -- Monocle's: {"user": "Hi"}, or a list of such objects, each perhaps in a string. Calls stand in the place of a
@@ -83,6 +92,21 @@ SELECT
     told_by_role(coalesce(said['input'], said['response'], said['output']))
 FROM query_table(events)
 WHERE name IN ('data.input', 'data.output')
+  -- An error stands in the place of the answer.
+  AND NOT (coalesce(failed, FALSE) AND said['error_code'] IS NOT NULL)
+UNION ALL
+SELECT span, '@events.error_code', said['error_code']
+FROM query_table(events)
+WHERE name = 'data.output'
+  AND failed
+  AND said['error_code'] IS NOT NULL
+UNION ALL
+-- The last one is what it failed with.
+SELECT span, '@exception.type', arg_max(exception_name(said), (time, place))
+FROM query_table(events)
+WHERE name = 'exception'
+  AND said['exception.type'] IS NOT NULL
+GROUP BY span
 UNION ALL
 SELECT span, CASE WHEN name = 'metadata' THEN '@metadata.' || entry.key ELSE entry.key END, entry.value
 FROM (

@@ -23,3 +23,8 @@ CREATE MACRO sum_keys(v, pattern) AS CAST(list_sum(list_transform(
     list_filter(json_keys(v), lambda k: regexp_full_match(k, pattern)),
     lambda k: TRY_CAST(json_extract_string(v, '$."' || k || '"') AS BIGINT)
 )) AS BIGINT);
+
+-- From nanoseconds, a plus, and a time in ISO 8601, perhaps in quotes.
+CREATE MACRO seconds_between(said) AS (
+    epoch_ns(CAST(trim(substr(said, instr(said, '+') + 1), '"') AS TIMESTAMPTZ)) - CAST(split_part(said, '+', 1) AS BIGINT)
+) / 1e9;

@@ -3,7 +3,16 @@
 CREATE OR REPLACE MACRO calls_by(calls, steps) AS TABLE
 WITH measured AS (
     SELECT
-        *,
+        * REPLACE (
+            -- Gemini's total alone may hold what was thought.
+            CASE
+                WHEN provider_name IN ('gcp.gemini', 'gcp.vertex_ai', 'gcp.gen_ai')
+                    AND coalesce(reasoning_tokens, 0) = 0
+                    AND total_tokens > input_tokens + output_tokens
+                    THEN total_tokens - input_tokens - output_tokens
+                ELSE reasoning_tokens
+            END AS reasoning_tokens
+        ),
         coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0) AS cached_tokens,
         -- Of what is cached only the text is left in the bucket of its own.
         coalesce(audio_tokens, 0) - coalesce(audio_cache_read_tokens, 0) AS audio_input_tokens,
