@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+
+from tupletrace.processor import index
+from tupletrace.processor.forward import Forwarder
+from tupletrace.processor.journal import Journal, journal_folder
+from tupletrace.processor.store import Store
 
 
 class Collector(grpc.GenericRpcHandler):
@@ -126,6 +132,29 @@ def test_spans_go_on_with_what_was_found_out_and_resume_after_outages_and_kills(
     assert '{result="refused",signal="traces"} 1.0' in again.request("/metrics").body.decode()
     assert "as told" in again.stop()
     assert list(json.loads(database.with_name("x.duckdb.forwarded").read_text())) == [collector.address]
+
+
+def test_nothing_goes_on_before_it_is_known_what_its_traces_are_made_of(
+    collector: Collector, otlp: Any, until: Any, tmp_path: Path
+) -> None:
+    """A processor that has much to do stores spans long before it writes what their traces cost."""
+    database = tmp_path / "x.duckdb"
+    with closing(Journal(journal_folder(database))) as written, closing(Store(database)) as store:
+        first = Forwarder(database, collector.address, store.cursor)
+        first.stop()
+        written.append("traces", otlp.request(otlp.call(1, 1, name="early"))).result(10)
+        written.append("metrics", b"").result(10)
+        index.catch_up(journal_folder(database), store)
+        store.settle(0)
+        written.append("traces", otlp.request(otlp.call(2, 1, name="late"))).result(10)
+        index.catch_up(journal_folder(database), store)
+        sending = Forwarder(database, collector.address, store.cursor)
+        until(lambda: collector.others)
+        assert collector.names() == ["early"]
+        store.settle(0)
+        until(lambda: collector.names() == ["early", "late"])
+        sending.stop()
+    assert all("tupletrace.tuple.id" in said(span) for span in collector.spans)
 
 
 def test_what_the_other_side_cannot_take_holds_up_nothing_else(

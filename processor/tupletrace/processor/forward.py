@@ -81,7 +81,7 @@ _FRAME_BYTES: Final = 8
 _BATCH_BYTES: Final = 4 * 2**20
 _TIMEOUT_S: Final = 20.0
 _SETTLED_S: Final = 4.0
-"""So long after a request came its traces have mostly settled, and what they cost is known."""
+"""So long after a request came its traces are mostly complete."""
 _POLL_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
 _LONGEST_ASKED_S: Final = 600.0
@@ -138,11 +138,11 @@ class Forwarder:
 
     def _due(self) -> Callable[[Request], bool]:
         with self._cursor() as cursor:
-            ((indexed,),) = cursor.execute("SELECT indexed_seq()").fetchall()
+            ((told,),) = cursor.execute(statement("statements/told_seq")).fetchall()
         now = time.time_ns()
         latest = now - int(_SETTLED_S * 1_000_000_000)
         # What comes later than now came before the clock was set back.
-        return lambda request: request.seq <= indexed and not latest < request.received_unix_nano <= now
+        return lambda request: request.seq <= told and not latest < request.received_unix_nano <= now
 
     def _send(self, requests: list[Request]) -> None:
         if not requests:
