@@ -75,6 +75,7 @@ def histories(open_database: Callable[..., Any], otlp: Any) -> Histories:
     _late(made)
     _alternating(made)
     _grown(made)
+    _edited(made)
     return made
 
 
@@ -185,6 +186,30 @@ def test_a_tuple_that_has_a_new_layer_is_compared_with_what_it_replaced(historie
     ]
 
 
+def _edited(made: Histories) -> None:
+    """What nobody named, in messages that say another day and another user each, and as a template."""
+    for day in range(20):
+        start = MARCH + day * DAY
+        end = "kind" if start < MOVED else "blunt"
+        said = [
+            {
+                "role": "system",
+                "parts": [{"type": "text", "content": f"Be {end}.\nToday is 2026-03-{day + 1:02}."}],
+            },
+            {"role": "user", "parts": [{"type": "text", "content": f"I am user {day}"}]},
+        ]
+        nobody: dict[str, Any] = {"gen_ai.prompt.name": None, "gen_ai.prompt.version": None}
+        made.request("/edited", start, nobody | {"gen_ai.input.messages": json.dumps(said)})
+        written = [{"role": "system", "content": "Speak {language}."}, {"role": "user", "content": end}]
+        template = {
+            "gen_ai.prompt.version": f"template-{end}",
+            "tupletrace.prompt.provenance": "derived",
+            "tupletrace.prompt.template": json.dumps(written),
+        }
+        made.request("/template", start, template | {"gen_ai.input.messages": json.dumps(said)})
+    made.arrive()
+
+
 @pytest.fixture(scope="module")
 def command(histories: Histories) -> Callable[..., Any]:
     """Run a command on these histories; its answer as JSON, as it is, or what it wrote to stderr."""
@@ -207,9 +232,29 @@ def test_diff_shows_the_lines_in_which_a_label_that_was_used_again_differs(comma
     assert (row["layer"], row["change"]) == ("prompt", "text")
     assert row["diff"].splitlines()[-2:] == ["-Be kind.", "+Be blunt."]
     assert "-Be kind.\n+Be blunt." in command(*asked, form="table")
-    assert "nothing served /none at 2026-03-10" in command(
-        "diff", "2026-03-10", "2026-03-20", "--route", "/none"
+    assert "no trace has route '/none'" in command("diff", "2026-03-10", "2026-03-20", "--route", "/none")
+
+
+@pytest.mark.parametrize(
+    ("route", "lines"),
+    [
+        ("/edited", ["-Be kind.", "-Today is 2026-03-10.", "+Be blunt.", "+Today is 2026-03-20."]),
+        ("/template", [" system: Speak {language}.", "-user: kind", "+user: blunt"]),
+    ],
+)
+def test_diff_shows_the_lines_of_a_prompt_that_was_edited_in_the_code(
+    command: Any, histories: Histories, route: str, lines: list[str]
+) -> None:
+    """Of the messages those of the system: what users say is no prompt."""
+    (row,) = (
+        one
+        for one in command("diff", "2026-03-10", "2026-03-20", "--route", route)
+        if one["change"] != "same"
     )
+    assert (row["layer"], row["change"]) == ("prompt", "changed")
+    assert row["diff"].splitlines()[3:] == lines
+    audited = command("audit", "--from", "2026-03-01", "--to", "2026-04-01", "--route", route)
+    assert {one["distinct_texts"] for one in audited if one["layer"] == "prompt"} == {1}
 
 
 def test_diff_shows_how_a_retriever_was_set(command: Any) -> None:

@@ -5,11 +5,12 @@ An identity is written whole or not at all: a layer without one is ``missing``, 
 
 import functools
 import hashlib
+import json
 import marshal
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -26,14 +27,21 @@ _LIBRARY_FOLDERS: Final = ("/site-packages/", "/dist-packages/", "\\site-package
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt's name, version and provenance (``declared`` by somebody, or ``derived`` by fingerprint)."""
+    """A prompt's name, version and provenance (``declared`` by somebody, or ``derived`` by fingerprint).
+
+    ``template``: role and text of what it was rendered from, where that is at hand.
+    """
 
     name: str
     version: str
     provenance: Literal["declared", "derived"]
+    template: Sequence[tuple[str, str]] = field(default=(), compare=False)
 
-    def write(self, attributes: MutableMapping[str, Any]) -> None:
-        """Set the three attributes, last of all: the SDK drops the oldest past 128."""
+    def write(self, attributes: MutableMapping[str, Any], *, content: bool = False) -> None:
+        """Set the attributes, with ``content`` the template, last: the SDK drops the oldest past 128."""
+        if content and self.template:
+            written = [{"role": role, "content": text} for role, text in self.template]
+            attributes[names.PROMPT_TEMPLATE] = json.dumps(written, ensure_ascii=False)
         attributes[names.PROMPT_NAME] = self.name
         attributes[names.PROMPT_VERSION] = self.version
         attributes[names.PROMPT_PROVENANCE] = self.provenance

@@ -68,10 +68,10 @@ _VENDORS: Final = tuple({one for dialect in DIALECTS for one in dialect.detect i
 
 def kept(key: str) -> Kept:
     """Say what of the attribute with this key stays when content goes."""
-    if key in _PLAIN or key.startswith(_OURS):
-        return Kept.ALL
     if key in _MORE:
         return Kept.NOTHING
+    if key in _PLAIN or key.startswith(_OURS):
+        return Kept.ALL
     words = [piece.lower() for piece in _PIECES.findall(key)]
     if any(map(_JUDGES.fullmatch, words)):
         return Kept.NOTHING if any(map(_EXPLAINS.fullmatch, words)) else Kept.ALL

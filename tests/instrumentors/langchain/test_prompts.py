@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -322,7 +323,7 @@ def test_a_call_with_neither_template_nor_instructions_has_no_prompt(trace: Any,
     assert identity(trace) is None
 
 
-def test_variables_of_a_prompt_are_content(
+def test_a_template_and_its_variables_are_content(
     trace: Any,
     model: Make,
     instrumentor: Any,
@@ -331,13 +332,16 @@ def test_variables_of_a_prompt_are_content(
 ) -> None:
     template = ChatPromptTemplate.from_messages(MESSAGES)
     (template | model()).invoke(ASKED)
-    assert "gen_ai.prompt.variable.who" not in trace.facts("chat")
+    assert not {"gen_ai.prompt.variable.who", "tupletrace.prompt.template"} & trace.facts("chat").keys()
 
     instrumentor.uninstrument()
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
     instrumentor.instrument(tracer_provider=tracer_provider)
     (template | model()).invoke(ASKED)
-    assert dict(trace.all("chat")[1].attributes)["gen_ai.prompt.variable.who"] == "kind"
+    said = dict(trace.all("chat")[1].attributes)
+    assert said["gen_ai.prompt.variable.who"] == "kind"
+    written = [(one["role"], one["content"]) for one in json.loads(said["tupletrace.prompt.template"])]
+    assert written == [({"human": "user"}.get(role, role), text) for role, text in MESSAGES]
 
 
 def test_no_message_and_no_variable_is_kept_once_the_call_is_over(

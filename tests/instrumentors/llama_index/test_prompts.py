@@ -61,6 +61,17 @@ class Local(CustomLLM):
 USER = template_version([("user", TEXT)], "f-string")
 
 
+@pytest.mark.parametrize("content", ["NO_CONTENT", "EVENT_ONLY", "SPAN_ONLY"], indirect=True)
+def test_a_templates_text_is_content(
+    llm: Any, spans: InMemorySpanExporter, request: pytest.FixtureRequest
+) -> None:
+    llm().predict(PromptTemplate(TEXT), topic="Paris", style="few")
+    (said,) = (span.attributes for span in spans.get_finished_spans() if span.name.startswith("chat "))
+    written = '[{"role": "user", "content": "Tell me about {topic} in {style} words."}]'
+    on_span = "SPAN_ONLY" in request.node.name
+    assert (said or {}).get("tupletrace.prompt.template") == (written if on_span else None)
+
+
 def test_a_templates_version_is_its_text_whatever_the_variables(llm: Any, identities: Any) -> None:
     model, template = llm(), PromptTemplate(TEXT)
     model.predict(template, topic="Paris", style="few")

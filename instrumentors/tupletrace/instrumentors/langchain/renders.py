@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
+from dataclasses import replace
 from typing import Any, Final
 
 from tupletrace.instrumentors.firewall import guard
@@ -59,11 +60,13 @@ class Renders:
         if prompt is None:
             texts = templates.texts_of(template)
             prompt = self._registered(texts) or _derive(template, texts, step, run)
+        captured = self._recorder.telemetry.should_capture_content()
+        if captured:
+            prompt = replace(prompt, template=templates.texts_of(template))
         if step is not None and step.parent is not None:
             step.parent.prompt = prompt
-        captured = variables if self._recorder.telemetry.should_capture_content() else {}
         self._recorder.renderings.remember(
-            prompt, _content(produced), _given(template, variables), dict(captured)
+            prompt, _content(produced), _given(template, variables), dict(variables) if captured else {}
         )
 
     def _registered(self, texts: Sequence[templates.Text]) -> Prompt | None:

@@ -105,7 +105,7 @@ class Starts:
             rendering = self._recorder.renderings.find(given)
             prompt = prompts.resolve(run, given, params, rendering, context)
             if prompt is not None:
-                prompt.write(invocation.attributes)
+                prompt.write(invocation.attributes, content=self._recorder.telemetry.captures_on_span)
             if captured and rendering is not None and rendering.prompt == prompt:
                 invocation.prompt_variables = rendering.variables
 

@@ -105,7 +105,7 @@ class LLMCall(Call[InferenceInvocation]):
             invocation.attributes, sources_of([text for _, text in texts], around, read=reads_documents())
         )
         if prompt is not None:
-            prompt.write(invocation.attributes)
+            prompt.write(invocation.attributes, content=self.text_on_span)
 
     def returned(self, result: Any) -> Any:
         """End the span with the answer, or with the last chunk of it."""

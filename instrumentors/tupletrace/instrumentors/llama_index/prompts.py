@@ -1,6 +1,7 @@
 """The prompt identity of one LLM call: declared, an agent's own, a template's, or the static text."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from tupletrace.instrumentors.context import declared_prompt
@@ -76,18 +77,17 @@ def _added_by(llm: Any, messages: Messages) -> Messages:
 
 
 def _from_templates(templates: list[Template], static: Messages) -> Prompt:
-    given = next((given for template in templates if (given := template.declared)), None)
-    if given is not None:
-        return given
     first = templates[0]
-    name = first.metadata.get("prompt_name") or first.metadata.get("name") or first.purpose
     written = [(role, fingerprint.mask_volatile(text)) for role, text in static]
     for template in templates:
         # A chat engine puts the history so far into its template: that is not the prompt.
         written += [m for m in template.messages if not in_conversation() or _is_prompt(*m)]
-    derived = fingerprint.template_version(written, first.format)
+    given = next((given for template in templates if (given := template.declared)), None)
+    if given is not None:
+        return replace(given, template=written)
+    name = first.metadata.get("prompt_name") or first.metadata.get("name") or first.purpose
     name = name or _name_in_engine(first) or engine_caller() or caller_name()
-    return Prompt(str(name), derived, "derived")
+    return Prompt(str(name), fingerprint.template_version(written, first.format), "derived", written)
 
 
 def _held(messages: Messages) -> Prompt | None:
