@@ -445,7 +445,7 @@ def test_trace_draws_a_tree_with_tokens_cost_and_tuple(command: Any) -> None:
     assert "prompt answer@4" in drawn
     assert "ERROR RateLimitError" in drawn
     assert drawn.count("execute_tool search") == 3
-    assert "there is no trace" in command("trace", "00")
+    assert "there is no trace" in command("trace", "f")
 
 
 def test_sql_comes_from_a_file_with_parameters_and_goes_to_one(command: Any, tmp_path: Path) -> None:
@@ -469,8 +469,9 @@ def test_markdown_keeps_its_table_whatever_a_cell_holds(command: Any) -> None:
     )
 
 
-def test_the_shell_answers_statements_and_completes_names(command: Any) -> None:
-    """Through a real terminal: a statement over two lines, a wrong one, Tab, Ctrl-D."""
+@pytest.mark.parametrize("leave", [b"\x04", b"exit\n"], ids=["Ctrl-D", "exit"])
+def test_the_shell_answers_statements_and_completes_names(command: Any, leave: bytes) -> None:
+    """Through a real terminal: a statement over two lines, a wrong one, Tab, words of other shells."""
     file = command("sql", "SELECT 1", form="path")
     terminal, its = pty.openpty()
     command = [sys.executable, "-m", "tupletrace.processor.cli", "sql", "--db", file]
@@ -497,8 +498,16 @@ def test_the_shell_answers_statements_and_completes_names(command: Any) -> None:
     os.write(terminal, b"nonsense;\n")
     until("nonsense")
     until("nonsense")
+    for asked, said in (
+        ("help", "which tables"),
+        (".tables", "tuple_coverage"),
+        (r"\d tuple_coverage", "column_name"),
+    ):
+        until("tupletrace> ")
+        os.write(terminal, f"{asked}\n".encode())
+        until(said)
     until("tupletrace> ")
-    os.write(terminal, b"\x04")
+    os.write(terminal, leave)
     # A terminal that nobody reads would not let it end.
     with suppress(OSError):
         while os.read(terminal, 4096):

@@ -10,7 +10,6 @@ import wrapt
 from opentelemetry.instrumentation.dependencies import get_dependency_conflicts
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from opentelemetry.util.genai.completion_hook import load_completion_hook
-from opentelemetry.util.genai.handler import TelemetryHandler
 
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.inference import Telemetry
@@ -78,7 +77,7 @@ class Instrumentor(BaseInstrumentor):
         return self.dependencies
 
     @abstractmethod
-    def patch(self, patches: Patches, telemetry: TelemetryHandler) -> None:
+    def patch(self, patches: Patches, telemetry: Telemetry) -> None:
         """Wrap the library's functions."""
 
     def _instrument(self, **kwargs: Any) -> None:

@@ -8,9 +8,9 @@ from importlib.metadata import version
 from typing import Any, ClassVar, Final
 
 from opentelemetry.trace import get_tracer
-from opentelemetry.util.genai.handler import TelemetryHandler
 
 from tupletrace.instrumentors.base import Instrumentor, Patches, Wrapper
+from tupletrace.instrumentors.inference import Telemetry
 from tupletrace.instrumentors.langchain.calls import Calls
 from tupletrace.instrumentors.langchain.embedders import Embedders
 from tupletrace.instrumentors.langchain.families import Choose, adopt
@@ -60,7 +60,7 @@ class LangChainInstrumentor(Instrumentor):
     _recorder: Recorder | None = None
     _hook: tuple[Any, ...] | None = None
 
-    def patch(self, patches: Patches, telemetry: TelemetryHandler) -> None:
+    def patch(self, patches: Patches, telemetry: Telemetry) -> None:
         """Hook into LangChain's callbacks, and wrap what they do not tell or reach."""
         tracer = get_tracer(type(self).__module__, version("tupletrace"), self._tracer_provider)
         self._recorder = recorder = Recorder(telemetry, tracer)

@@ -6,7 +6,6 @@ from uuid import UUID
 from opentelemetry.context import Context, get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Tracer
-from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import RetrievalInvocation
 from opentelemetry.util.genai.types import Error
 from opentelemetry.util.genai.utils import fq_exception_type
@@ -14,6 +13,7 @@ from opentelemetry.util.genai.utils import fq_exception_type
 from tupletrace.instrumentors.context import declared_attributes
 from tupletrace.instrumentors.feeding import LooseSources, source
 from tupletrace.instrumentors.firewall import guard
+from tupletrace.instrumentors.inference import Telemetry
 from tupletrace.instrumentors.langchain import prompts, retrievers
 from tupletrace.instrumentors.langchain.runs import Run, Runs, Span
 from tupletrace.semconv import names
@@ -22,7 +22,7 @@ from tupletrace.semconv import names
 class Recorder:
     """One instrumented program: its open runs and the prompts that it rendered."""
 
-    def __init__(self, telemetry: TelemetryHandler, tracer: Tracer) -> None:
+    def __init__(self, telemetry: Telemetry, tracer: Tracer) -> None:
         self.telemetry = telemetry
         self.tracer = tracer
         self.runs = Runs()
