@@ -140,6 +140,46 @@ def test_what_contradicts_is_another_call(world: World, otlp: Any, other: dict[s
     assert world.roles(request, traces=[trace]) == {1: ("leaf", None), 2: ("leaf", None)}
 
 
+def asks(*said: tuple[str, str]) -> dict[str, str]:
+    parts = [{"role": role, "parts": [{"type": "text", "content": text}]} for role, text in said]
+    return {"gen_ai.input.messages": json.dumps(parts)}
+
+
+@pytest.mark.parametrize(
+    ("framework", "client", "ends", "calls"),
+    [
+        (asks(("system", "S"), ("user", "Where?")), asks(("user", "When?")), 40, 2),
+        (asks(("system", "S"), ("user", "Where?")), asks(("user", "Where? ")), 60, 1),
+        (asks(("user", "Where?")), asks(("user", "Answer this: Where?"), ("tool", "x")), 40, 1),
+        (asks(("user", "Where?")), asks(("user", "__REDACTED__")), 40, 1),
+        (asks(("user", "Where?")), {"gen_ai.input.messages": '[{"role": "us'}, 40, 1),
+        ({}, asks(("user", "When?")), 40, 1),
+        ({}, {}, 40, 1),
+        ({}, {}, 60, 2),
+    ],
+)
+def test_a_clients_call_without_usage_is_the_frameworks_unless_it_asked_something_else_or_outlasts_it(
+    world: World, otlp: Any, framework: dict[str, Any], client: dict[str, Any], ends: int, calls: int
+) -> None:
+    trace = world.new()
+    outer = otlp.call(trace, 1, 9, (100, 20), framework, **timed(otlp, 0, 50))
+    inner = otlp.call(trace, 2, 9, None, USED | client, **timed(otlp, 10, ends))
+    world.roles(world.scoped(("framework", [outer]), ("client", [inner])), traces=[trace])
+    assert len(world.calls(trace)) == calls
+
+
+def test_a_streams_opening_is_the_next_call_that_asked_the_same(world: World, otlp: Any) -> None:
+    trace = world.new()
+    where, when = asks(("user", "Where?")), asks(("user", "When?"))
+    openings = [
+        otlp.call(trace, i, 9, None, asked, name="OpenAI.astream_chat", **timed(otlp, i, i + 1))
+        for i, asked in ((1, where), (3, when))
+    ]
+    client = otlp.call(trace, 5, 9, (100, 20), USED | where, name="ChatCompletion", **timed(otlp, 5, 40))
+    roles = world.roles(world.scoped(("llama", openings), ("client", [client])), traces=[trace])
+    assert roles == {1: ("duplicate", 5), 3: ("leaf", None), 5: ("leaf", None)}
+
+
 def test_calls_of_one_library_at_the_same_time_are_several(world: World, otlp: Any) -> None:
     trace = world.new()
     calls = [otlp.call(trace, i, 9, (100, 20), **timed(otlp, i, 50 + i)) for i in (1, 2, 3)]

@@ -1,5 +1,6 @@
 """However calls are told, by how many libraries, in whatever order: each counts once, with its tokens."""
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -90,7 +91,7 @@ def runs() -> st.SearchStrategy[Run]:
 
 
 def _apart(calls: list[Told]) -> tuple[Told, ...]:
-    """Calls beside one another used different tokens: nothing else could tell them apart."""
+    """Calls beside one another used different tokens: beside what is asked, nothing tells them apart."""
     return tuple(replace(one, tokens=(one.tokens[0] + 10 * i, one.tokens[1])) for i, one in enumerate(calls))
 
 
@@ -135,7 +136,7 @@ class World:
             around = add("framework", main, around, said, 1, 8_000, "agent")
         for number, one in enumerate(run.calls):
             start += 3 if one.aside else 200
-            answer = {"gen_ai.response.id": f"r{main}-{number}"} if one.identified else {}
+            answer = asks("ABC"[number], f"r{main}-{number}" if one.identified else None)
             parent, trace = around, main
             if one.framework:
                 said = tokens(one.tokens[0] + one.differs, one.tokens[1])
@@ -193,6 +194,13 @@ class World:
 
 def tokens(asked: int, answered: int) -> dict[str, Any]:
     return {"gen_ai.usage.input_tokens": asked, "gen_ai.usage.output_tokens": answered}
+
+
+def asks(question: str, response_id: str | None) -> dict[str, Any]:
+    said = [{"role": "user", "parts": [{"type": "text", "content": question}]}]
+    return {"gen_ai.input.messages": json.dumps(said)} | (
+        {"gen_ai.response.id": response_id} if response_id else {}
+    )
 
 
 def truth(one: Told) -> tuple[int, int] | None:
