@@ -28,7 +28,7 @@ SERVER = {
 }
 """What only the processor may need, by import name."""
 FLOW = [
-    ["failpoint", "refusal", "metrics", "tokens", "tls", "logs", "memory"],
+    ["failpoint", "refusal", "metrics", "tokens", "tls", "logs", "memory", "times"],
     ["wire", "attributes", "decode", "limits", "records", "otlp_json", "evaluations"],
     ["journal_file", "journal_log"],
     ["journal"],

@@ -195,6 +195,7 @@ def test_a_table_in_a_pipe_is_not_cut(database: Path, ask: Callable[..., str]) -
         ("SELECT 1; SELECT 2", "one statement"),
         ("FROM 'x.csv'", "files"),
         ("SELECT \ud800", "surrogates"),
+        ("SELECT repeat('x', 9)", "the function repeat() is not allowed here: it makes values of any size"),
     ],
 )
 def test_sql_that_is_wrong_is_told_in_one_line(
@@ -272,6 +273,68 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly(database: Path) 
     assert running.wait(120) == 0
 
 
+def test_a_tuple_is_named_by_the_beginning_of_its_id(database: Path, ask: Callable[..., str]) -> None:
+    """A word may also be a column that is true or false."""
+    served = "SELECT DISTINCT tuple_id FROM traces WHERE tuple_id IS NOT NULL ORDER BY ALL"
+    one, other, *_ = (row["tuple_id"] for row in json.loads(ask("sql", served, "--db", database, "--json")))
+    short = [one[:6].upper(), other[:11]]
+    for command in (["diff"], ["compare", "--min-traces", "1"], ["drift", "--min-traces", "1"]):
+        assert ask(*command, *short, "--db", database) == ask(*command, one, other, "--db", database)
+    assert ask("compare", "failed", "NOT failed", "--db", database, "--json") != "[]\n"
+
+
+def test_who_names_no_tuple_no_trace_or_several_is_told_so(
+    database: Path, refused: Callable[..., str]
+) -> None:
+    zeros = "0" * 31
+    for command, wrong, said in (
+        (("diff", "nosuchtuple"), "nosuchtuple", "there is no tuple 'nosuchtuple'"),
+        (("compare", "nosuchtuple"), "0123456789ab", "there is no tuple 'nosuchtuple'"),
+        (("compare", "12345"), "failed", "there is no tuple '12345'"),
+        (("drift", "failed"), "0123456789ab", "there is no tuple '0123456789ab'"),
+        (("diff", ""), "", "there is no tuple ''"),
+        (("trace",), "fff", "there is no trace 'fff'"),
+        (("trace",), "f" * 32, f"there is no trace '{'f' * 32}'"),
+        (
+            ("trace",),
+            zeros,
+            f"several traces begin with '{zeros}', {zeros}1, {zeros}2, {zeros}3 for instance",
+        ),
+    ):
+        assert said in refused(*command, wrong, "--db", database)
+
+
+def test_a_time_is_said_in_one_way_and_a_wrong_one_is_told(
+    database: Path, ask: Callable[..., str], refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A date, a time, or how long ago; ``m`` are minutes."""
+    for since, routes in (("2026-01-01", 2), ("2026-01-01T11:59:00+00:00", 2), ("5m", 0), ("1d12h", 0)):
+        rows = json.loads(ask("costs", "--since", since, "--json", "--db", database))
+        assert len(rows) == routes, since
+    for wrong in ("yesterday", "15:09", "5x", "9999999999y"):
+        with pytest.raises(SystemExit):
+            main(["costs", "--since", wrong])
+        assert f"{wrong!r} is no time: write 2026-11-21" in capsys.readouterr().err
+        for asked in (("diff", "5m", wrong, "--route", "a"), ("compare", "5m..", f"..{wrong}")):
+            assert f"{wrong!r} is no time: write 2026-11-21" in refused(*asked, "--db", database)
+    assert ask("diff", "5m", "2026-01-02", "--route", "a", "--db", database).count("same") > 1
+    assert "nothing served 'a' at 2020-01-01" in refused(
+        "diff", "2020-01-01", "5m", "--route", "a", "--db", database
+    )
+
+
+def test_a_route_that_no_trace_has_is_told_with_those_there_are(
+    database: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A report has no rows then, which is not an error."""
+    said = "no trace has route 'nope'; known are 'b', 'a'"
+    for report in ("coverage", "costs", "tuples", "health", "evaluations"):
+        assert main([report, "--route", "nope", "--json", "--db", str(database)]) == 0
+        told = capsys.readouterr()
+        assert (json.loads(told.out), told.err) == ([], f"{said}\n")
+    assert said in refused("diff", "5m", "1m", "--route", "nope", "--db", database)
+
+
 def test_two_commands_at_once_do_not_harm_the_database(
     database: Path, tupletrace: Callable[..., Any]
 ) -> None:
@@ -300,8 +363,23 @@ def test_without_a_command_or_with_a_wrong_option_the_usage_is_shown(
         ["nonsense"],
         ["costs", "--by", "moon"],
         ["sql", "SELECT 1", "--format", "xml"],
+        ["cost"],
     ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 2
-        assert "usage: tupletrace" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "usage: tupletrace" in said
+    assert said.endswith("there is no command 'cost', did you mean costs? `tupletrace --help` shows all\n")
+
+
+def test_what_cannot_be_written_by_the_name_of_its_file_is_not_asked(
+    database: Path, tmp_path: Path, ask: Callable[..., str], refused: Callable[..., str]
+) -> None:
+    for name in ("answer.xlsx", "answer.tsv"):
+        said = refused("sql", "no SQL", "-o", tmp_path / name, "--db", database)
+        assert f"{name}: no format is known by .{name.split('.')[1]}; end it with .txt, .json, .csv" in said
+    for name, begin in (("a.CSV", "one\n1"), ("a.txt", "one\n  1"), ("a", "one\n  1"), ("a.md", "| one")):
+        assert ask("sql", "SELECT 1 AS one", "-o", tmp_path / name, "--db", database) == ""
+        assert (tmp_path / name).read_text().startswith(begin)
+    assert ask("sql", "SELECT 1", "-o", tmp_path / "x.dat", "--format", "json", "--db", database) == ""

@@ -26,7 +26,8 @@ def database(open_database: Callable[..., Any], otlp: Any) -> Path:
     """A database that nobody has open, with three traces of two routes."""
     made = open_database()
     calls = [
-        otlp.call(number, attributes={"tupletrace.route": route}) for number, route in enumerate("abb", 1)
+        otlp.call(trace, attributes={"tupletrace.route": route})
+        for trace, route in ((1, "a"), (2, "b"), (0xFACE << 112, "b"))
     ]
     made.insert(otlp.request(*calls))
     made.store.settle(0)
@@ -180,3 +181,19 @@ def test_a_cell_of_several_lines_stands_below_itself_in_a_table(piped: Run) -> N
         "one   7  漢字  y",
         "two",
     ]
+
+
+def test_an_answer_without_rows_has_no_header_and_says_if_nothing_has_arrived(
+    open_database: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = open_database()
+    empty.store.close()
+    for report in (["costs"], ["coverage", "--by", "reason"], ["tuples", "--route", "nope"], ["evaluations"]):
+        assert main([*report, "--db", str(empty.path)]) == 0
+        said = capsys.readouterr()
+        assert said.out == "(0 rows)\n"
+        assert said.err == "nothing has arrived yet: `tupletrace doctor` says where spans go\n"
+
+
+def test_a_trace_is_named_by_the_beginning_of_its_id(piped: Run) -> None:
+    assert piped("trace", "FA") == piped("trace", "face" + "0" * 28) != piped("trace", f"{1:032x}")

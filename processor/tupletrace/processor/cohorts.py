@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from tupletrace.processor.ask import Ask
+from tupletrace.processor.times import moment
 
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
@@ -95,9 +96,13 @@ def predicate(text: str) -> str:
     if _TUPLE.fullmatch(text):
         return f"tuple_id = '{text}'"
     if found := _WINDOW.fullmatch(text):
-        bounds = [
-            f"CAST('{bound}' AS TIMESTAMP WITH TIME ZONE)" if bound else "NULL" for bound in found.groups()
-        ]
+        try:
+            bounds = [
+                f"CAST('{moment(bound)}' AS TIMESTAMP WITH TIME ZONE)" if bound else "NULL"
+                for bound in found.groups()
+            ]
+        except ValueError as error:
+            raise CohortError(str(error)) from None
         return f"within(start_time, {bounds[0]}, {bounds[1]})"
     if not text.strip():
         raise CohortError("name traces by a tuple's id, by FROM..TO, or by a condition in SQL")

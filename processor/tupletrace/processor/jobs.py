@@ -1,8 +1,8 @@
 """What is done to a database by hand: alone, or by the processor that has it open beside its other work."""
 
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from tupletrace.processor.dropping import Place, Progress
 from tupletrace.processor.forget import KINDS, forgetting, others
 from tupletrace.processor.index import Job, finished
 from tupletrace.processor.rebuild import rebuild, rebuilding, reprocessing
-from tupletrace.processor.retention import Policy, retaining, seconds
+from tupletrace.processor.retention import Policy, retaining
 from tupletrace.processor.store import Store
+from tupletrace.processor.times import moment
 
 Arguments = Mapping[str, str]
 Answer = dict[str, Any]
@@ -62,21 +63,6 @@ def alone(path: Path, name: str, arguments: Arguments, progress: Progress) -> An
         return {"kept": kept and str(kept)}
     with closing(Store(path)) as store:
         return finished(made(Place(path, store), progress))
-
-
-def moment(text: str) -> datetime:
-    """Return a time that is said as ISO 8601 (UTC if it does not say), or as a duration ago, ``7d``.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    with suppress(ValueError):
-        return datetime.now(UTC) - timedelta(seconds=seconds(text))
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time: write 2026-11-21, 2026-11-21T10:00, or 7d, 12h ago") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _forgetting(place: Place, progress: Progress, kind: str, value: str) -> Job[Answer]:

@@ -22,31 +22,22 @@ _TABLE_FUNCTIONS: Final = {
     *statement_names("questions"),
 }
 _SCALARS_REFUSED: Final = {
-    "array_resize",
-    "bitstring",
-    "current_setting",
-    "damerau_levenshtein",
-    "editdist3",
-    "getenv",
-    "getvariable",
-    "jaro_similarity",
-    "jaro_winkler_similarity",
-    "levenshtein",
-    "list_resize",
-    "lpad",
-    "nextval",
-    "query",
-    "query_table",
-    "repeat",
-    "reservoir_quantile",
-    "rpad",
-    "setseed",
-    "setval",
-    "sleep_ms",
-    "write_log",
+    **dict.fromkeys(
+        ("array_resize", "bitstring", "list_resize", "lpad", "repeat", "reservoir_quantile", "rpad"),
+        "it makes values of any size",
+    ),
+    **dict.fromkeys(
+        ("damerau_levenshtein", "editdist3", "jaro_similarity", "jaro_winkler_similarity", "levenshtein"),
+        "it takes time by the square of its arguments",
+    ),
+    **dict.fromkeys(
+        ("current_setting", "getenv", "getvariable", "query", "query_table"),
+        "it reads what is not in the tables",
+    ),
+    **dict.fromkeys(("nextval", "setseed", "setval", "write_log"), "it writes"),
+    "sleep_ms": "it only takes time",
 }
-"""They read what is not in the tables, write, make a value of any size, or take time by the square of its
-size: what happens in a single value no limit interrupts."""
+"""With why: what happens in a single value no limit interrupts."""
 _LISTS: Final = {"range", "generate_series"}
 _FORMATS: Final = {"format", "printf"}
 _REPLACES: Final = {"replace", "regexp_replace"}
@@ -171,7 +162,7 @@ def _tells_of_the_server(table: str) -> bool:
 
 def _check_function(name: str, node: dict[str, Any]) -> None:
     if name in _SCALARS_REFUSED:
-        raise SqlRefused(f"the function {name}() is not allowed here")
+        raise SqlRefused(f"the function {name}() is not allowed here: {_SCALARS_REFUSED[name]}")
     arguments = _arguments(node)
     if name in _REDUCES:
         for one in arguments:

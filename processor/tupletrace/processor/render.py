@@ -20,7 +20,6 @@ from rich.tree import Tree
 
 from tupletrace.processor import formats
 
-FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
 _CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
 }
@@ -37,7 +36,7 @@ class NoTerminalFormat(ValueError):
 
 
 def write(table: pa.Table, form: str, file: Path | None = None, *, brief: bool = False) -> None:
-    """Print an answer in one of ``FORMATS``, or write it to a file.
+    """Print an answer as ``show`` does, or as Parquet, or write it to a file.
 
     Raises:
         NoTerminalFormat: Parquet, and nowhere to put it.

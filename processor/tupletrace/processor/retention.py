@@ -24,6 +24,7 @@ from tupletrace.processor.dropping import Place, Progress, drop
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.strip import CREDIBLE_UNIX_NANO, Rule
+from tupletrace.processor.times import seconds
 
 _logger: Final = logging.getLogger(__name__)
 _RECORDS: Final = "dropped.jsonl"
@@ -43,8 +44,6 @@ _LOOK_S: Final = 60.0
 _ENOUGH: Final = 0.9
 """Of the size that is allowed is left, so that not every new request drops an old one."""
 _LEAST: Final = 0.1
-_DURATION: Final = re.compile(r"(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?", re.IGNORECASE)
-_UNITS_S: Final = {"y": 365 * 86_400, "w": 7 * 86_400, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)
 _THOUSANDS: Final = ("", "k", "m", "g", "t", "p")
 
@@ -79,18 +78,6 @@ class Policy:
         """Return until when (microseconds) what is to be dropped now, in steps short beside the age."""
         steps = {what: min(max(age / _SHARE, 1), _DAY_S) for what, age in self.ages_s.items()}
         return {what: int((now_s - self.ages_s[what]) // step * step * 1e6) for what, step in steps.items()}
-
-
-def seconds(text: str) -> float:
-    """Return a duration in seconds: ``400d``, ``1d12h``; y, w, d, h, m, s, the longest first.
-
-    Raises:
-        ValueError: it is none.
-    """
-    found = _DURATION.fullmatch(text.strip())
-    if not found or not any(found.groups()):
-        raise ValueError(f"{text!r} is no duration: write 7d, 12h or 1d12h (y, w, d, h, m, s)")
-    return float(sum(int(one[:-1]) * _UNITS_S[one[-1].lower()] for one in found.groups() if one))
 
 
 def _bytes(text: str) -> int:

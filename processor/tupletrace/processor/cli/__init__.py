@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib.metadata import version
 from typing import Final
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (2: it could not be done as asked)."""
     # What is stored may be prompts: it is for this user alone.
     os.umask(0o077)
-    asked = _parser().parse_args(arguments)
+    asked = _parsed(sys.argv[1:] if arguments is None else arguments)
     run: Callable[[argparse.Namespace], int] = asked.run
     try:
         return run(asked)
@@ -90,7 +91,7 @@ def _fail(message: str) -> int:
     return _USAGE_ERROR
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tupletrace", description="Which model, prompt, retriever and tools answered, and what it cost."
     )
@@ -99,4 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add(commands)
-    return parser
+    name = next(iter(arguments), "-")
+    if not name.startswith("-") and name not in commands.choices:
+        meant = "".join(f", did you mean {one}?" for one in get_close_matches(name, commands.choices, 1))
+        parser.error(f"there is no command {name!r}{meant or ':'} `tupletrace --help` shows all")
+    return parser.parse_args(arguments)

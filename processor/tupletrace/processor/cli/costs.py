@@ -9,6 +9,7 @@ from tupletrace.processor.cli.options import (
     add_source,
     add_window,
     answering,
+    explain,
     show,
     show_table,
 )
@@ -58,7 +59,9 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.forecast:
         del window["since"]
         with answering(asked) as ask:
-            return show_table(asked, _between(ask(_FORECAST, window)))
+            forecast = ask(_FORECAST, window)
+            explain(asked, ask, forecast)
+            return show_table(asked, _between(forecast))
     if asked.trend:
         return show(asked, f"FROM cost_trend({_MACRO})", window)
     view = f"{_PREFIX}{asked.by}"

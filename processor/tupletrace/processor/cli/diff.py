@@ -5,13 +5,17 @@ import difflib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from tupletrace.processor import times
 from tupletrace.processor.cli.options import (
     Commands,
     UsageError,
     add_source,
     add_window,
     answering,
+    known_routes,
+    no_route,
     show_table,
+    whole_id,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +33,7 @@ def add(commands: Commands) -> None:
     """Declare the command."""
     said = "what two tuples, or a route at two times, differ in, by layer, with the texts that are kept"
     parser = commands.add_parser("diff", help=said)
-    parser.add_argument("before", metavar="A", help="a tuple's id, or with --route a time")
+    parser.add_argument("before", metavar="A", help="a tuple's id, or its beginning; with --route a time")
     parser.add_argument("after", metavar="B")
     add_window(parser)
     add_source(parser)
@@ -43,8 +47,12 @@ def _run(asked: argparse.Namespace) -> int:
 
     sides = [asked.before, asked.after]
     with answering(asked) as ask:
-        tuples = [_serving(ask, asked.route, time) for time in sides] if asked.route else sides
-        untils = sides if asked.route else [asked.until] * 2
+        if asked.route:
+            untils = [_time(side) for side in sides]
+            tuples = [_serving(ask, asked.route, time) for time in untils]
+        else:
+            untils = [asked.until] * 2
+            tuples = [whole_id(ask, "tuple", side) for side in sides]
         found = ask("FROM tuple_diff($1, $2)", tuples)
         before, after = (
             _texts(ask, tuple_id, asked.since, until) for tuple_id, until in zip(tuples, untils, strict=True)
@@ -68,10 +76,20 @@ def _run(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _time(said: str) -> str:
+    try:
+        return times.moment(said).isoformat()
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
 def _serving(ask: "Ask", route: str, time: str) -> str:
     served = ask(_SERVING, [route, time])["tuple_id"].to_pylist()
     if not served:
-        raise UsageError(f"nothing served {route} at {time} or before")
+        routes = known_routes(ask)
+        raise UsageError(
+            f"nothing served {route!r} at {time} or before" if route in routes else no_route(route, routes)
+        )
     return served[0]
 
 

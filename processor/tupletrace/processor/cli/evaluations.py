@@ -14,6 +14,7 @@ from tupletrace.processor.cli.options import (
     add_source,
     add_window,
     answering,
+    explain,
     path,
     show_table,
 )
@@ -57,6 +58,7 @@ def _rates(asked: argparse.Namespace) -> int:
 
     with answering(asked) as ask:
         found = ask(_RATES.format(asked.by), [asked.since, asked.until, asked.route])
+        explain(asked, ask, found)
     bounds = [
         share(row["failed"], row["judged"]) if row["judged"] else (None, None, None)
         for row in found.to_pylist()

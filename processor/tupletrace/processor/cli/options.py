@@ -2,11 +2,13 @@
 
 import argparse
 import os
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
+
+from tupletrace.processor import times
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,6 +16,16 @@ if TYPE_CHECKING:
     from tupletrace.processor import ask, query
 
 _DEFAULT_DB: Final = "~/.tupletrace/tupletrace.duckdb"
+_MOST_ROUTES: Final = 10
+_FORMATS: Final = {
+    "": "table",
+    ".txt": "table",
+    ".json": "json",
+    ".csv": "csv",
+    ".md": "markdown",
+    ".parquet": "parquet",
+}
+"""By how the name of ``--output`` ends."""
 
 
 class Commands(Protocol):
@@ -39,7 +51,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     add_db(parser)
     parser.add_argument("--url", help="a running processor, http://HOST:PORT, instead of --db")
     said = "default: table, or as the name of --output ends"
-    parser.add_argument("--format", choices=("table", "json", "csv", "markdown", "parquet"), help=said)
+    parser.add_argument("--format", choices=sorted({*_FORMATS.values()}), help=said)
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="--format json")
     parser.add_argument("--output", "-o", type=path, metavar="FILE", help="write there instead of stdout")
 
@@ -51,7 +63,7 @@ def path(text: str) -> Path:
 
 def add_window(parser: argparse.ArgumentParser) -> None:
     """Let ``--since``, ``--until`` and ``--route`` say which traces."""
-    said = "for instance 2026-03-01, or 7d or 12h ago (default: ever)"
+    said = "for instance 2026-03-01, or 7d, 12h or 5m ago (default: ever)"
     parser.add_argument("--since", "--from", type=_moment, metavar="TIME", help=said)
     said = "before this time (default: now)"
     parser.add_argument("--until", "--to", type=_moment, metavar="TIME", help=said)
@@ -59,10 +71,10 @@ def add_window(parser: argparse.ArgumentParser) -> None:
 
 
 def _moment(text: str) -> str:
-    units = {"d": "days", "h": "hours"}
-    if text[-1:] in units and text[:-1].isdigit():
-        return (datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})).isoformat()
-    return text
+    try:
+        return times.moment(text).isoformat()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @contextmanager
@@ -76,6 +88,8 @@ def answering(asked: argparse.Namespace) -> Generator["ask.Ask"]:
     from tupletrace.processor.database import StoreError
     from tupletrace.processor.journal import JournalError
 
+    # Before anybody works on an answer that cannot be written.
+    _form(asked)
     try:
         if asked.url:
             if not asked.url.startswith(("http://", "https://")):
@@ -112,21 +126,69 @@ def _with_progress(ask: "ask.Ask") -> "ask.Ask":
 def show(asked: argparse.Namespace, sql: str, parameters: "query.Parameters" = None) -> int:
     """Ask whom the options of ``add_source`` name and print the answer."""
     with answering(asked) as ask:
-        return show_table(asked, ask(sql, parameters))
+        found = ask(sql, parameters)
+        explain(asked, ask, found)
+        return show_table(asked, found)
+
+
+def explain(asked: argparse.Namespace, ask: "ask.Ask", found: "pa.Table") -> None:
+    """Say on stderr why there are no rows, where nothing has arrived at all or no trace has the route."""
+    if found.num_rows:
+        return
+    route = vars(asked).get("route")
+    routes = known_routes(ask)
+    if not routes:
+        print("nothing has arrived yet: `tupletrace doctor` says where spans go", file=sys.stderr)
+    elif route is not None and route not in routes:
+        print(no_route(route, routes), file=sys.stderr)
+
+
+def known_routes(ask: "ask.Ask") -> list[str]:
+    """Return the routes of all traces, the most frequent first."""
+    return ask("SELECT route FROM traces GROUP BY route ORDER BY count(*) DESC, route")["route"].to_pylist()
+
+
+def no_route(route: str, routes: Sequence[str]) -> str:
+    """Return what to say to whom asks for a route that no trace has."""
+    known = ", ".join(map(repr, routes[:_MOST_ROUTES]))
+    more = f" and {len(routes) - _MOST_ROUTES} more" if len(routes) > _MOST_ROUTES else ""
+    return f"no trace has route {route!r}; known are {known or 'none'}{more}"
+
+
+def whole_id(ask: "ask.Ask", what: str, said: str) -> str:
+    """Return the id of the one ``tuple`` or ``trace`` whose id begins as is said.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    sql = f"SELECT DISTINCT {what}_id AS id FROM traces WHERE starts_with({what}_id, $1) ORDER BY id LIMIT 4"
+    found = ask(sql, [said.lower()])["id"].to_pylist() if said else []
+    if not found:
+        raise UsageError(f"there is no {what} {said!r} here")
+    if len(found) > 1:
+        raise UsageError(
+            f"several {what}s begin with {said!r}, {', '.join(found[:3])} for instance: say more of it"
+        )
+    return found[0]
 
 
 def show_table(asked: argparse.Namespace, table: "pa.Table", *, brief: bool = True) -> int:
     """Print an answer, or write it, as the options of ``add_source`` say; ``brief``: no empty columns."""
     from tupletrace.processor import render
 
-    suffix = asked.output.suffix.removeprefix(".") if asked.output else ""
-    by_name = {"md": "markdown"}.get(suffix, suffix)
-    form = asked.format or (by_name if by_name in render.FORMATS else "table")
     try:
-        render.write(table, form, asked.output, brief=brief)
+        render.write(table, _form(asked), asked.output, brief=brief)
     except render.NoTerminalFormat as error:
         raise UsageError(str(error)) from None
     return 0
+
+
+def _form(asked: argparse.Namespace) -> str:
+    ending = asked.output.suffix.lower() if asked.output else ""
+    if asked.format or ending in _FORMATS:
+        return asked.format or _FORMATS[ending]
+    known = ", ".join(filter(None, _FORMATS))
+    raise UsageError(f"{asked.output}: no format is known by {ending}; end it with {known}, or say --format")
 
 
 def show_report(asked: argparse.Namespace, name: str) -> int:

@@ -1,8 +1,9 @@
 """``tupletrace compare | drift``: two sets of traces side by side."""
 
 import argparse
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tupletrace.processor.cli.options import (
     Commands,
@@ -10,13 +11,19 @@ from tupletrace.processor.cli.options import (
     add_source,
     add_window,
     answering,
+    explain,
     show_table,
+    whole_id,
 )
 
 if TYPE_CHECKING:
+    from tupletrace.processor.ask import Ask
     from tupletrace.processor.cohorts import Sides
 
-_COHORTS = "a tuple's id, a window FROM..TO, or a condition on the columns of trace_measures()"
+_WORD: Final = re.compile(r"\w+")
+_COHORTS = (
+    "a tuple's id or its beginning, a window FROM..TO, or a condition on the columns of trace_measures()"
+)
 _SQL = "a column of trace_measures(), trace_attribute(trace_id, 'KEY'), or other SQL over them"
 
 
@@ -65,13 +72,34 @@ def _drift(asked: argparse.Namespace) -> int:
 
 
 def _measured(asked: argparse.Namespace, columns: Mapping[str, str]) -> "tuple[Sides, dict[str, float]]":
+    import pyarrow as pa
+
     from tupletrace.processor import cohorts
 
     window = [asked.since, asked.until, asked.route]
     try:
         with answering(asked) as ask:
-            sides = cohorts.measured(ask, asked.a, asked.b, window, columns, asked.by)
+            a, b = (_cohort(ask, side) for side in (asked.a, asked.b))
+            sides = cohorts.measured(ask, a, b, window, columns, asked.by)
+            explain(asked, ask, pa.concat_tables([sides.a, sides.b]))
             limits = cohorts.thresholds(ask)
     except cohorts.CohortError as error:
         raise UsageError(str(error)) from None
     return sides, limits if asked.min_traces is None else limits | {"min_traces": asked.min_traces}
+
+
+def _cohort(ask: "Ask", said: str) -> str:
+    """Return what names a set of traces; a tuple by its whole id."""
+    from tupletrace.processor.query import SqlFailed
+
+    if not _WORD.fullmatch(said):
+        return said
+    try:
+        return whole_id(ask, "tuple", said)
+    except UsageError as error:
+        # A column that is true or false is a condition.
+        try:
+            ask(f'SELECT NOT "{said}" FROM trace_measures() LIMIT 0')
+        except SqlFailed:
+            raise error from None
+    return said

@@ -5,7 +5,15 @@ import json
 import sys
 from typing import Any
 
-from tupletrace.processor.cli.options import Commands, UsageError, add_source, answering, path, show_table
+from tupletrace.processor.cli.options import (
+    Commands,
+    UsageError,
+    add_source,
+    answering,
+    explain,
+    path,
+    show_table,
+)
 
 
 def add(commands: Commands) -> None:
@@ -48,4 +56,6 @@ def _run(asked: argparse.Namespace) -> int:
     else:
         sql = sys.stdin.read()
     with answering(asked) as ask:
-        return show_table(asked, ask(sql, dict(asked.param or ())), brief=False)
+        found = ask(sql, dict(asked.param or ()))
+        explain(asked, ask, found)
+        return show_table(asked, found, brief=False)

@@ -10,8 +10,10 @@ from tupletrace.processor.cli.options import (
     add_window,
     answering,
     show_table,
+    whole_id,
 )
 
+_DIGITS: Final = 32
 _SPANS: Final = """
     SELECT
         spans.span_id,
@@ -47,7 +49,7 @@ _LAYERS: Final = "FROM trace_layers WHERE trace_id = $1 ORDER BY layer, name"
 def add(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser("trace", help="one trace as a tree, with times, tokens, cost and tuple")
-    parser.add_argument("trace", metavar="ID", help="32 hex digits")
+    parser.add_argument("trace", metavar="ID", help="32 hex digits, or as many as only it begins with")
     add_window(parser)
     add_source(parser)
     parser.set_defaults(run=_run)
@@ -56,13 +58,13 @@ def add(commands: Commands) -> None:
 def _run(asked: argparse.Namespace) -> int:
     from tupletrace.processor import render
 
-    wanted = asked.trace.lower()
     with answering(asked) as ask:
+        wanted = asked.trace.lower() if len(asked.trace) == _DIGITS else whole_id(ask, "trace", asked.trace)
         # Programs that call random.seed() use an id again: a window tells which run is meant.
         spans = ask(_SPANS, [wanted, asked.since, asked.until])
         traces = ask(_TRACE, [wanted, asked.route]).to_pylist()
         if not spans.num_rows or not traces:
-            raise UsageError(f"there is no trace {asked.trace} here")
+            raise UsageError(f"there is no trace {asked.trace!r} here")
         if asked.output or asked.format not in (None, "table"):
             return show_table(asked, spans)
         (trace,) = traces
