@@ -15,6 +15,18 @@ _NAMES: Final = """
     UNION SELECT view_name FROM duckdb_views() WHERE NOT internal
     UNION SELECT column_name FROM duckdb_columns() WHERE NOT internal
 """
+_TABLES: Final = """
+    SELECT table_name AS name FROM duckdb_tables()
+    UNION SELECT view_name FROM duckdb_views() WHERE NOT internal
+    ORDER BY name
+"""
+_LEAVE: Final = ("exit", "quit", "q")
+_LIST: Final = ("tables", "schema", "d", "dt")
+_HELP: Final = """\
+SQL, ended with ;  for instance FROM traces LIMIT 5;
+tables, .tables, \\d      which tables and views there are
+.schema NAME, \\d NAME   the columns of one
+exit, .exit, \\q, Ctrl-D leave"""
 _KEYWORDS: Final = ("SELECT", "FROM", "WHERE", "GROUP", "ORDER", "LIMIT", "JOIN", "DESCRIBE", "SUMMARIZE")
 
 
@@ -26,10 +38,18 @@ def run(asked: argparse.Namespace, ask: Ask) -> int:
     history = _HISTORY.expanduser()
     if history.exists():
         readline.read_history_file(history)
-    print("SQL, ended with ;  Tab completes, Ctrl-D leaves.")
+    print("SQL, ended with ;  Tab completes, help says more, exit or Ctrl-D leaves.")
     try:
         while True:
-            if (sql := _statement()).strip(" ;\n"):
+            sql = _statement()
+            word, _, name = _command(sql)
+            if word in _LEAVE:
+                return 0
+            if word in _LIST:
+                _answer(asked, ask, f"DESCRIBE {name}" if name else _TABLES)
+            elif word:
+                print(_HELP)
+            elif sql.strip(" ;\n"):
                 _answer(asked, ask, sql)
     except EOFError:
         print()
@@ -41,9 +61,17 @@ def run(asked: argparse.Namespace, ask: Ask) -> int:
 
 def _statement() -> str:
     lines = [input("tupletrace> ")]
-    while lines[-1].strip() and not lines[-1].rstrip().endswith(";"):
+    while lines[-1].strip() and not lines[-1].rstrip().endswith(";") and not any(_command(lines[0])):
         lines.append(input("       ...> "))
     return "\n".join(lines)
+
+
+def _command(said: str) -> tuple[str, str, str]:
+    """Return what is no SQL by its word, a blank and a name: a word of ours, or what begins with . or \\."""
+    said = said.strip(" ;\n")
+    if said.lower() in ("help", "exit", "quit", "tables") or said.startswith((".", "\\")):
+        return said.lstrip(".\\").lower().partition(" ")
+    return "", "", ""
 
 
 def _answer(asked: argparse.Namespace, ask: Ask, sql: str) -> None:
