@@ -1,6 +1,7 @@
 """``tupletrace forget``: traces of a user, of a conversation, or one trace, gone for good."""
 
 import argparse
+import sys
 
 from tupletrace.processor.cli.options import Commands, path
 from tupletrace.processor.cli.rebuild import add_place, done, place, shown
@@ -34,8 +35,9 @@ def _run(asked: argparse.Namespace) -> int:
     )
     print(f"{said} of {place(asked)}")
     for file in record["others"]:
-        print(f"not looked into, delete it yourself if it may hold some of them: {file}")
-    return 1 if record["others"] else 0
+        said = f"{file} is not looked into: delete it yourself if it may hold some of them"
+        print(f"tupletrace: {said}", file=sys.stderr)
+    return 0
 
 
 def _from_snapshots(asked: argparse.Namespace, kind: str) -> int:

@@ -29,7 +29,12 @@ def add(commands: Commands) -> None:
     keep = parser.add_argument_group("retention", "for ever unless it is said; AGE is 7d, 12h, 1d12h")
     _add(keep, "keep-content", "AGE", "how long prompts, answers, arguments and documents are kept")
     _add(keep, "keep-spans", "AGE", "how long spans, their tokens and costs are kept")
-    _add(keep, "keep-size", "SIZE", "most of database and journal; the oldest goes, content first (20GB)")
+    _add(
+        keep,
+        "keep-size",
+        "SIZE",
+        "most of database and journal, for instance 20GB; the oldest goes, content first",
+    )
     parser.set_defaults(run=_run)
 
 
