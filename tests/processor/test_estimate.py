@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tiktoken
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from tupletrace.processor import index
 from tupletrace.processor.dropping import Place
@@ -85,6 +86,16 @@ def test_a_stream_without_usage_is_estimated_apart_from_what_was_reported(databa
     assert (spent["unpriced_calls"], spent["calls_without_usage"]) == (0, 0)
     route = database.row("FROM route_costs")
     assert (route["cost_usd"], route["estimated_cost_usd"]) == (Decimal("0.0035"), usd)
+
+
+def test_a_call_that_failed_is_none_whose_usage_is_missed(database: Any, otlp: Any) -> None:
+    """In costs and in health alike."""
+    failed = Status(code=Status.STATUS_CODE_ERROR)
+    database.insert(otlp.request(otlp.call(1, usage=None), otlp.call(2, usage=None, status=failed)))
+    database.store.settle(0)
+    for asked in ("FROM ingest_health()", "FROM costs_by_model"):
+        found = database.row(asked)
+        assert (found["llm_calls"], found["calls_without_usage"]) == (2, 1), asked
 
 
 def test_a_late_span_with_the_usage_takes_the_estimate_away(database: Any, otlp: Any) -> None:

@@ -1,6 +1,6 @@
 -- What came from whom, and what is wrong with it: per service and dialect the spans and traces, when last, and how many
--- traces are unfinished, spans name a parent that never came, calls say no tokens or have no price, and spans contradict
--- themselves. `lost_requests` has what could not be read.
+-- traces are unfinished, spans name a parent that never came, calls that succeeded say no tokens, calls have no price,
+-- and spans contradict themselves. `lost_requests` has what could not be read.
 CREATE OR REPLACE MACRO ingest_health(since := NULL, until := NULL, of_route := NULL) AS TABLE
 WITH came AS (
     SELECT trace_id, span_id, parent_span_id, service_name, dialect, start_time, conflicts
@@ -19,7 +19,9 @@ sent AS (
         count(DISTINCT CASE WHEN NOT traces.complete THEN came.trace_id END) AS unfinished_traces,
         sum(CASE WHEN came.parent_span_id IS NOT NULL AND parents.span_id IS NULL THEN 1 ELSE 0 END) AS lost_parents,
         sum(CASE WHEN cardinality(came.conflicts) > 0 THEN 1 ELSE 0 END) AS conflicting_spans,
-        sum(CASE WHEN calls.usage_status = 'absent' THEN 1 ELSE 0 END) AS calls_without_usage,
+        sum(
+            CASE WHEN calls.usage_status = 'absent' AND calls.status_code <> 'ERROR' THEN 1 ELSE 0 END
+        ) AS calls_without_usage,
         sum(CASE WHEN calls.cost_status = 'unpriced' THEN 1 ELSE 0 END) AS unpriced_calls,
         count(calls.span_id) AS llm_calls
     FROM came
