@@ -32,7 +32,8 @@ def test_live_without_a_key_is_refused_in_one_line() -> None:
 def test_a_file_that_is_no_database_is_refused_in_the_processors_one_line(tmp_path: Path) -> None:
     foreign = tmp_path / "notes.txt"
     foreign.write_text("not a database")
-    result = run("--db", foreign)
+    # What the caller set is for another processor.
+    result = run("--db", foreign, TUPLETRACE_FLIGHT="nowhere", TUPLETRACE_LOG_FORMAT="nonsense")
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert str(foreign) in result.stderr

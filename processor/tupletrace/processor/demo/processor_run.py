@@ -1,5 +1,6 @@
 """The processor of the demo, as a subprocess of its own."""
 
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import IO, Final
 
 _START_TIMEOUT_S: Final = 30
 _STOP_TIMEOUT_S: Final = 30
+_SAYS: Final = "tupletrace: "
 _READY: Final = re.compile(r"ready grpc=(\S+) http=(\S+)")
 
 
@@ -40,7 +42,13 @@ def processor(database: Path) -> Generator[Processor]:
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(  # noqa: S603 - our own command
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+            # What the caller set is for a processor of their own, whose ports and tokens it would take.
+            env={key: value for key, value in os.environ.items() if not key.startswith("TUPLETRACE_")},
         ) as process,
     ):
         try:
@@ -63,6 +71,7 @@ def _ready(process: subprocess.Popen[str], errors: IO[str]) -> Processor:
         process.terminate()
         process.wait(_STOP_TIMEOUT_S)
         errors.seek(0)
-        said = errors.read().strip().splitlines()
-        raise NotStarted(said[-1] if said else "the processor did not start")
+        said = errors.read().strip().splitlines() or ["the processor did not start"]
+        # Libraries may have their last words after its own.
+        raise NotStarted(next((line for line in said if line.startswith(_SAYS)), said[-1]))
     return Processor(otlp=f"http://{found[1]}", http=f"http://{found[2]}")
