@@ -265,10 +265,13 @@ def test_a_token_is_asked_for_where_there_are_any(
                 client.authenticate_basic_token("anybody", password)
 
 
-def test_a_port_in_use_is_said(processor: Any, tmp_path: Any, tupletrace: Callable[..., Any]) -> None:
+def test_a_port_in_use_is_said_and_nothing_else(
+    processor: Any, tmp_path: Any, tupletrace: Callable[..., Any]
+) -> None:
     done: subprocess.CompletedProcess[str] = tupletrace(
         *("serve", "--db", tmp_path / "x.duckdb", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"),
         *("--flight", processor.said["flight"]),
     )
     assert done.returncode == 2
-    assert f"cannot listen on {processor.said['flight']} (Flight SQL)" in done.stderr
+    said = f"tupletrace: cannot listen on {processor.said['flight']} (Flight SQL): Address already in use\n"
+    assert done.stderr == said

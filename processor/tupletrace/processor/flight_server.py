@@ -15,7 +15,7 @@ from pyarrow import flight
 
 from tupletrace.processor import flight_catalog, query
 from tupletrace.processor.flight_messages import packed, unpacked
-from tupletrace.processor.listen import PortInUse
+from tupletrace.processor.listen import PortInUse, bound
 from tupletrace.processor.refusal import Forbidden, Unauthenticated
 from tupletrace.processor.tls import Tls
 from tupletrace.processor.tokens import READ, Access
@@ -210,6 +210,9 @@ class FlightServer:
             options["tls_certificates"] = [(tls.certificate.read_bytes(), tls.key.read_bytes())]
             if tls.client_ca:
                 options |= {"verify_client": True, "root_certificates": tls.client_ca.read_bytes()}
+        # Of a server that could not start Arrow keeps a reference for ever, with all that it knows of.
+        for tried in bound(host, port, "Flight SQL"):
+            tried.close()
         try:
             self._server = _Server(queries, f"{scheme}://{host}:{port}", **options)
         except (pa.ArrowException, OSError) as error:

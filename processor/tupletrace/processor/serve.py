@@ -6,6 +6,7 @@ import resource
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -143,30 +144,24 @@ def _run(
         admin = Admin(place, admission, indexer.run)
         retention.observe(place)
         keeper = retention.Keeper(place, settings.retention, indexer.run)
-        http_server = HttpServer(receiver, queries, access, _http(settings, admin), ready)
-        try:
+        # Also if one of them cannot start: what still runs when the interpreter ends is told of at length.
+        with ExitStack() as running:
+            http_server = HttpServer(receiver, queries, access, _http(settings, admin), ready)
+            for stop in (http_server.stop, queries.stop, indexer.end_jobs, keeper.stop):
+                running.callback(stop)
             grpc_server = GrpcServer(receiver, access, GrpcSettings(*settings.grpc, settings.tls), ready)
+            running.callback(grpc_server.stop)
             lock.announce(http_server.address, access.own, settings.tls and settings.tls.certificate)
-            flight = _flight(queries, access, settings)
             said = f"grpc={grpc_server.address} http={http_server.address}"
-            said += f" flight={flight.address}" if flight else ""
+            if flight := _flight(queries, access, settings):
+                running.callback(flight.stop)
+                said += f" flight={flight.address}"
             said += f" db={settings.database}"
-            forwarder = (
-                Forwarder(settings.database, settings.forward, store.cursor) if settings.forward else None
-            )
+            if settings.forward:
+                running.callback(Forwarder(settings.database, settings.forward, store.cursor).stop)
+            running.callback(stopping.set)
             print(f"tupletrace ready {said}", flush=True)
             os.read(signals, 1)
-            stopping.set()
-            if forwarder:
-                forwarder.stop()
-            grpc_server.stop()
-            if flight:
-                flight.stop()
-        finally:
-            keeper.stop()
-            indexer.end_jobs()
-            queries.stop()
-            http_server.stop()
     finally:
         # Everything acknowledged is in the journal; index the rest of it before closing.
         indexer.stop()
