@@ -1,5 +1,6 @@
 """Real programs under `opentelemetry-instrument`, and receivers that answer, refuse or stay silent."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +22,13 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tupletrace.instrumentors.distro.notices import (
+    EXPORTER_LOGGERS,
+    ExporterFilter,
+    Notices,
+    take_over_exporter_logs,
+)
 
 _LAUNCH = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
 _USUAL = {
@@ -59,6 +67,7 @@ class Receiver:
         self.requested = threading.Event()
         self.answer = threading.Event()
         self.answer.set()
+        self.refuse: Callable[[list[str]], grpc.StatusCode | None] = lambda _names: None
         self._server = grpc.server(
             ThreadPoolExecutor(8),
             options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 * 1024 * 1024)],
@@ -87,11 +96,15 @@ class _Traces(trace_service_pb2_grpc.TraceServiceServicer):
     def Export(self, request: Any, context: Any) -> Any:
         self._receiver.requested.set()
         self._receiver.answer.wait()
+        spans = [
+            span for each in request.resource_spans for scope in each.scope_spans for span in scope.spans
+        ]
+        if status := self._receiver.refuse([span.name for span in spans]):
+            context.abort(status, "not taken")
+        self._receiver.spans.extend(spans)
         for resource in request.resource_spans:
             attributes = {a.key: a.value.string_value for a in resource.resource.attributes}
             self._receiver.resources.append(attributes)
-            for scope in resource.scope_spans:
-                self._receiver.spans.extend(scope.spans)
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
@@ -145,6 +158,7 @@ class Program:
             [*launch, sys.executable, str(self.path)],
             cwd=self.path.parent,
             env=clean | _USUAL | {"END": str(self.end)} | dict(env),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -192,7 +206,7 @@ def nobody() -> Iterator[dict[str, str]]:
         refused.bind(("127.0.0.1", 0))
         silent.bind(("127.0.0.1", 0))
         silent.listen(100)
-        by_http = {f"HTTP {status}": stack.enter_context(refusing(status)) for status in (400, 413, 503)}
+        by_http = {f"HTTP {status}": stack.enter_context(answer_with(status)) for status in (400, 413, 503)}
         yield by_http | {
             "refused": f"http://127.0.0.1:{refused.getsockname()[1]}",
             "silent": f"http://127.0.0.1:{silent.getsockname()[1]}",
@@ -201,14 +215,48 @@ def nobody() -> Iterator[dict[str, str]]:
         }
 
 
+class Clock:
+    """A clock that the test moves."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time by which a minute passes."""
+    return Clock()
+
+
+@pytest.fixture
+def notices(clock: Clock) -> Iterator[Notices]:
+    """What the log says of this test's exporters."""
+    speaking = Notices(clock)
+    take_over_exporter_logs(speaking)
+    yield speaking
+    for name in EXPORTER_LOGGERS:
+        logger = logging.getLogger(name)
+        for known in [each for each in logger.filters if isinstance(each, ExporterFilter)]:
+            logger.removeFilter(known)
+
+
+@pytest.fixture
+def answering() -> Callable[..., AbstractContextManager[str]]:
+    """An HTTP receiver that answers with the statuses given."""
+    return answer_with
+
+
 @contextmanager
-def refusing(status: int) -> Generator[str]:
-    """Serve HTTP that refuses every request with a status; yields the address."""
+def answer_with(*statuses: int) -> Generator[str]:
+    """Serve HTTP that answers with these statuses in turn, and on with the last; yields the address."""
+    coming = list(statuses)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
+            self.send_response(coming.pop(0) if len(coming) > 1 else coming[0])
             self.send_header("Content-Length", "0")
             self.end_headers()
 

@@ -221,9 +221,9 @@ def test_spans_that_are_not_sampled_are_not_sent(application: Any) -> None:
 def test_a_failed_export_is_counted_and_the_next_one_is_made(
     application: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also when the exporter raises."""
+    """What the exporter cannot encode, and what one of somebody else's gives up, is not tried again."""
     app = application()
-    app.exporter.results = [ConnectionError("no route"), SpanExportResult.FAILURE]
+    app.exporter.results = [ValueError("no such type"), SpanExportResult.FAILURE]
 
     for name in ("first", "second", "third"):
         app.span(name)
@@ -231,7 +231,26 @@ def test_a_failed_export_is_counted_and_the_next_one_is_made(
 
     assert app.exporter.names == ["third"]
     (said,) = [record.getMessage() for record in caplog.records]
+    assert "ValueError: no such type" in said
+    assert "lost so far: 1 span" in said
+
+
+def test_what_finds_no_way_is_kept_and_goes_again_when_more_waits_the_oldest_give_way(
+    application: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was given back counts like what is new, and is older."""
+    app = application(TUPLETRACE_MAX_QUEUE_BYTES="1_000_000")
+    app.exporter.results = [ConnectionError("no route")] * 3
+
+    for name in ("first", "second", "third"):
+        app.span(name, text="x" * 450_000)
+        assert app.provider.force_flush() is False
+    assert app.provider.force_flush() is True
+
+    assert sorted(app.exporter.names) == ["second", "third"]
+    (said,) = [record.getMessage() for record in caplog.records]
     assert "ConnectionError: no route" in said
+    assert "it waits in memory" in said
 
 
 def test_a11_the_exporters_own_calls_are_not_traced(application: Any) -> None:
@@ -326,7 +345,7 @@ end()
     result = program(source).run(nobody["silent"], TUPLETRACE_EXIT_SECONDS="")
 
     assert int(result.out) < 200
-    assert len(result.errors.splitlines()) == 1
+    assert "lost so far: 3001 spans" in result.errors.splitlines()[-1]
 
 
 def test_a_user_thread_never_waits_for_the_exporter(application: Any) -> None:

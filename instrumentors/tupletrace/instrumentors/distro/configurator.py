@@ -60,7 +60,7 @@ class TupletraceConfigurator(_OTelSDKConfigurator):
             kwargs.setdefault("export_log_record_processor", logs)
             super()._configure(**kwargs)
             with guard("preparing the exit"):
-                _guard_metrics(leaving, arguments)
+                _guard_metrics(leaving, arguments, notices)
                 take_over_exporter_logs(notices)
                 leaving.arm()
         with guard("replacing the id generator"):
@@ -80,7 +80,7 @@ def _queued(
     return processor
 
 
-def _guard_metrics(leaving: Leaving, arguments: ExporterArguments) -> None:
+def _guard_metrics(leaving: Leaving, arguments: ExporterArguments, notices: Notices) -> None:
     provider = metrics.get_meter_provider()
     if not isinstance(provider, MeterProvider):
         return
@@ -89,7 +89,7 @@ def _guard_metrics(leaving: Leaving, arguments: ExporterArguments) -> None:
     for reader in list(getattr(MeterProvider, "_all_metric_readers", ())):
         exporter = getattr(reader, "_exporter", None)
         if exporter is not None:
-            guarded = GuardedMetricExporter(exporter, arguments.get(type(exporter), {}))
+            guarded = GuardedMetricExporter(exporter, arguments.get(type(exporter), {}), notices)
             reader._exporter = guarded
             leaving.metrics.append(guarded)
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from tupletrace.instrumentors.distro.notices import Notices
 from tupletrace.instrumentors.distro.outbox import Outbox, Patience
-from tupletrace.instrumentors.distro.sender import ForkedDuringCallError, Sender, is_exporting, succeeded
+from tupletrace.instrumentors.distro.sender import ForkedDuringCallError, Sender, exporting, succeeded
 from tupletrace.instrumentors.distro.settings import Limits, log_limits, span_limits
 from tupletrace.instrumentors.distro.weight import log_record_bytes, span_bytes
 from tupletrace.instrumentors.firewall import guard
@@ -39,9 +39,7 @@ class Delivery(Generic[T]):
         notices: Notices,
     ) -> None:
         self.sender = Sender(exporter, arguments)
-        self.outbox: Outbox[T] = Outbox(
-            what, lambda batch: succeeded(self.sender.export(batch)), weigh, limits, notices
-        )
+        self.outbox: Outbox[T] = Outbox(what, self.sender.send, weigh, limits, notices)
 
     def hasten(self, patience: Patience) -> None:
         """Begin to send the rest, without retries; returns at once."""
@@ -86,7 +84,7 @@ class QueuedLogRecordProcessor(LogRecordProcessor):
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Queue a log record, unless it is about exporting: that would go round for ever."""
         with guard("queueing a log record"):
-            if is_exporting():
+            if exporting() is not None:
                 return
             # The context may hold much; the exporter has no use for it.
             kept = copy.copy(log_record.log_record)
@@ -112,15 +110,20 @@ class QueuedLogRecordProcessor(LogRecordProcessor):
 class GuardedMetricExporter:
     """A metric exporter behind a ``Sender``; the reader that collects the metrics is the SDK's own."""
 
-    def __init__(self, exporter: Any, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, exporter: Any, arguments: Mapping[str, Any], notices: Notices) -> None:
         self.sender = Sender(exporter, arguments)
+        self._notices = notices
 
     def export(self, metrics_data: Any, **kwargs: Any) -> Any:
         """Export, but not while the process forks."""
         try:
-            return self.sender.export(metrics_data, **kwargs)
+            result = self.sender.export(metrics_data, **kwargs)
         except ForkedDuringCallError:
             return MetricExportResult.FAILURE
+        if not succeeded(result):
+            # Not kept: the next collection holds the totals again.
+            self._notices.not_taken("metrics", 0, kept=False)
+        return result
 
     def shutdown(self, **kwargs: Any) -> None:
         """Shut the exporter down; an export under way is cancelled."""

@@ -55,7 +55,7 @@ class Leaving:
 
     def at_exit(self) -> None:
         """Send what is left, traces, logs and metrics at the same time."""
-        with self._bounded("sending at exit"):
+        with self._bounded("sending at exit", at_last=True):
             patience = self._hasten(self._seconds)
             for exporter in self.metrics:
                 exporter.sender.last_attempts()
@@ -64,18 +64,18 @@ class Leaving:
 
     def at_child_end(self) -> None:
         """Send the spans and log records of a forked child; its metrics would repeat its parent's."""
-        with self._bounded("sending at a child's end"):
+        with self._bounded("sending at a child's end", at_last=False):
             self._end(self._hasten(self._seconds * _CHILD_SHARE))
 
     @contextlib.contextmanager
-    def _bounded(self, what: str) -> Generator[None]:
+    def _bounded(self, what: str, *, at_last: bool) -> Generator[None]:
         self._notices.hold()
         # Ctrl-C means: do not wait.
         with guard(what), contextlib.suppress(KeyboardInterrupt):
             yield
         with guard(what), contextlib.suppress(KeyboardInterrupt):
             self._end(Patience(0, 0))
-        self._notices.release()
+        self._notices.release(at_last=at_last)
 
     def _hasten(self, seconds: float) -> Patience:
         patience = Patience(max(0.0, seconds - _GRACE_S), seconds * _LONGEST)

@@ -1,18 +1,22 @@
 """A queue bounded in bytes that a thread of its own empties in batches."""
 
+import random
 import threading
-from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from tupletrace.instrumentors.distro.backlog import Backlog, Batch
 from tupletrace.instrumentors.distro.notices import Notices
+from tupletrace.instrumentors.distro.sender import Outcome
 from tupletrace.instrumentors.distro.settings import Limits
 
 T = TypeVar("T")
 _UNANSWERED: Final = "no answer before the process ended"
+_LONGEST_PAUSE_S: Final = 10.0
+"""Between two attempts, each of which the exporter stretches over some seconds itself."""
 
 
 class Patience:
@@ -36,6 +40,7 @@ class Patience:
 class Outbox(Generic[T]):
     """Holds what waits for the receiver; what does not fit pushes out the oldest, which is counted and said.
 
+    What a receiver does not take now is sent again, until it is taken, or refused for good, or pushed out.
     The SDK's ``BatchProcessor`` counts items, exports when so many wait or a delay has passed, and holds a
     whole batch while it is being sent: prompts of a megabyte make that gigabytes. Here the bytes of what is
     queued and of what is being sent count, and enough bytes are a reason to send.
@@ -44,7 +49,7 @@ class Outbox(Generic[T]):
     def __init__(
         self,
         what: str,
-        send: Callable[[list[T]], bool],
+        send: Callable[[list[T]], Outcome],
         weigh: Callable[[T], int],
         limits: Limits,
         notices: Notices,
@@ -60,9 +65,8 @@ class Outbox(Generic[T]):
     def start_anew(self) -> None:
         """Forget, in a forked child, what the parent will send; the thread starts with the first item."""
         self._locks: dict[str, threading.Condition] = {}
-        self._items: deque[tuple[int, T]] = deque()
-        self._waiting = self._sending = 0
-        self._entered = self._gone = self._goal = 0
+        self._backlog: Backlog[T] = Backlog(self._limits)
+        self._setbacks = self._in_a_row = self._goal = 0
         self._thread: threading.Thread | None = None
 
     def expect_the_end(self) -> None:
@@ -77,30 +81,31 @@ class Outbox(Generic[T]):
 
     def put(self, item: T) -> None:
         """Queue an item; never waits for the receiver."""
-        entry = (self._weigh(item), item)
+        size = self._weigh(item)
         if self._thread is None:
             self._start()
         with self._changed:
             if self._closed or self._thread is None:
                 return
-            self._items.append(entry)
-            self._waiting += entry[0]
-            self._entered += 1
-            dropped = self._make_room()
-            if self._is_due():
+            self._backlog.add(size, item)
+            dropped = self._backlog.make_room()
+            if self._is_due() and not self._in_a_row:
                 self._changed.notify_all()
         if dropped:
             self._notices.lost(self._what, dropped)
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything queued so far is sent or given up; False if that takes longer."""
+        """Wait until everything queued so far is sent or given up; False if it must wait on, or longer."""
         if self._thread is threading.current_thread():
             return False
         with self._changed:
-            goal = self._entered
-            self._goal = max(self._goal, goal)
+            goal, setbacks = self._backlog.entered, self._setbacks
+            self._goal = goal
             self._changed.notify_all()
-            return self._changed.wait_for(lambda: self._gone >= goal, timeout_s)
+            self._changed.wait_for(
+                lambda: self._backlog.oldest >= goal or self._setbacks > setbacks, timeout_s
+            )
+            return self._backlog.oldest >= goal
 
     def close(self, patience: Patience) -> None:
         """Take nothing more and begin to send the rest; returns at once."""
@@ -112,14 +117,13 @@ class Outbox(Generic[T]):
     def wait(self, patience: Patience) -> None:
         """Wait for the rest to be sent, while patience lasts; then count what is left as lost."""
         with self._changed:
-            while self._gone < self._entered and (left := patience.left()):
+            while self._backlog and (left := patience.left()):
                 self._changed.wait(left)
-            unsent = self._entered - self._gone
-            self._gone = self._entered
-            self._items.clear()
+            unsent = len(self._backlog)
+            self._backlog.clear()
         if unsent:
             self._notices.remember(_UNANSWERED, vague=True)
-            self._notices.lost(self._what, unsent)
+            self._notices.not_taken(self._what, unsent, kept=False)
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread to end."""
@@ -139,74 +143,76 @@ class Outbox(Generic[T]):
         except RuntimeError:
             self._thread = None
 
-    def _is_due(self) -> bool:
-        return (
-            self._closed
-            or self._gone < self._goal
-            or self._waiting >= self._limits.batch_bytes
-            or len(self._items) >= self._limits.batch_items
-        )
+    def _is_awaited(self) -> bool:
+        return self._closed or self._backlog.oldest < self._goal
 
-    def _make_room(self) -> int:
-        dropped = 0
-        while self._items and (
-            self._waiting + self._sending > self._limits.queue_bytes
-            or len(self._items) > self._limits.queue_items
-        ):
-            size, _ = self._items.popleft()
-            self._waiting -= size
-            dropped += 1
-        self._gone += dropped
-        return dropped
+    def _is_due(self) -> bool:
+        return self._is_awaited() or self._backlog.is_due()
 
     def _work(self) -> None:
         with suppress_instrumentation():
             while batch := self._next():
-                count, sent = len(batch), self._attempt(batch)
+                self._settle(batch, self._attempt([item for _, item in batch.entries]))
+                # Nothing of it is held while the next one is waited for.
                 del batch
-                self._settle(count, sent)
 
-    def _next(self) -> list[T]:
+    def _next(self) -> Batch[T] | None:
         with self._changed:
             while True:
-                self._changed.wait_for(self._is_due, self._delay_s)
-                if self._items:
-                    return self._take()
+                if self._in_a_row:
+                    self._changed.wait_for(self._is_awaited, _pause_s(self._in_a_row))
+                else:
+                    self._changed.wait_for(self._is_due, self._delay_s)
+                if batch := self._backlog.take():
+                    return batch
+                self._in_a_row = 0
                 if self._closed:
-                    return []
+                    return None
 
-    def _take(self) -> list[T]:
-        batch: list[T] = []
-        size = 0
-        while self._items and len(batch) < self._limits.batch_items:
-            if batch and size + self._items[0][0] > self._limits.batch_bytes:
-                break
-            weight, item = self._items.popleft()
-            size += weight
-            batch.append(item)
-        self._waiting -= size
-        self._sending = size
-        return batch
-
-    def _attempt(self, batch: list[T]) -> bool:
+    def _attempt(self, items: list[T]) -> Outcome:
         try:
-            # A connection may have died unnoticed, and backing off is over: the next attempt makes a new one.
-            return self._send(batch) or (self._is_patient() and self._send(batch))
+            outcome = self._send(items)
+            if outcome is Outcome.LATER and self._is_patient():
+                # A connection may have died unnoticed, and backing off is over: this attempt makes a new one.
+                outcome = self._send(items)
         except Exception as error:  # noqa: BLE001 - an exporter may raise anything
-            self._notices.failed(f"{type(error).__name__}: {error}")
-            return False
+            self._notices.remember(f"{type(error).__name__}: {error}")
+            # What sockets and HTTP clients raise is about the way, not about what was to be sent.
+            return Outcome.LATER if isinstance(error, OSError) else Outcome.REFUSED
+        return outcome
 
     def _is_patient(self) -> bool:
         return self._patience is not None and self._patience.left() > 0
 
-    def _settle(self, count: int, sent: bool) -> None:
-        if sent:
-            self._notices.arrived()
-        elif self._gone < self._entered:
-            self._notices.lost(self._what, count)
+    def _settle(self, batch: Batch[T], outcome: Outcome) -> None:
         with self._changed:
-            self._sending = 0
-            self._gone = min(self._gone + count, self._entered)
-            if sent and self._patience is not None:
-                self._patience.answered()
+            # At the end `wait` may have counted it already.
+            awaited = self._backlog.is_sending(batch)
+            kept = outcome is Outcome.LATER and not self._closed and self._backlog.keep()
+            lost = 0
+            if kept:
+                self._in_a_row += 1
+                lost = self._backlog.make_room()
+            elif outcome is Outcome.SENT:
+                self._in_a_row = 0
+                self._backlog.accept()
+                if self._patience is not None:
+                    self._patience.answered()
+            else:
+                self._in_a_row = 0
+                self._backlog.drop()
+                lost = len(batch.entries) if awaited else 0
+        if outcome is Outcome.SENT:
+            self._notices.arrived()
+        elif lost or kept:
+            self._notices.not_taken(self._what, lost, kept=kept)
+        # Who waits for a flush is told that it failed when the log has said why.
+        with self._changed:
+            if kept:
+                self._setbacks += 1
+                self._goal = 0
             self._changed.notify_all()
+
+
+def _pause_s(failures: int) -> float:
+    return min(2.0 ** (failures - 1), _LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret

@@ -1,6 +1,7 @@
 """An exporter that survives forks: none of its exports runs while the process forks."""
 
 import contextlib
+import enum
 import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -10,7 +11,16 @@ from typing import Any, Final
 _OTLP: Final = "opentelemetry.exporter.otlp.proto."
 _OTLP_GRPC: Final = "opentelemetry.exporter.otlp.proto.grpc."
 _ABORT_WAIT_S: Final = 0.5
-_exporting: Final = ContextVar("tupletrace_exporting", default=False)
+_exporting: Final[ContextVar["Sender | None"]] = ContextVar("tupletrace_exporting", default=None)
+
+
+class Outcome(enum.Enum):
+    """What became of an export."""
+
+    SENT = enum.auto()
+    LATER = enum.auto()
+    """Not now: the same may be taken when it is tried again."""
+    REFUSED = enum.auto()
 
 
 class ForkedDuringCallError(Exception):
@@ -40,12 +50,21 @@ class Sender:
             self._make = lambda: type(exporter)(**arguments)
         self._stale = self._broken_off = self._closed = self._unusable = False
         self._inherited: list[Any] = []
+        self.refused = False
+        """Whether the failure of the export under way is final; said by who reads the exporter's log."""
         self._unlock()
 
     @property
     def exporter(self) -> Any:
         """The exporter now in use."""
         return self._exporter
+
+    def send(self, data: Any) -> Outcome:
+        """Export and say what became of it."""
+        if succeeded(self.export(data)):
+            return Outcome.SENT
+        # The failure of an exporter means: drop it. OTLP's says it also where it only stopped trying.
+        return Outcome.REFUSED if self.refused or self._make is None else Outcome.LATER
 
     def export(self, data: Any, **kwargs: Any) -> Any:
         """Return the exporter's result; an export that a fork breaks off is made again."""
@@ -118,7 +137,8 @@ class Sender:
         self._paused_by: int | None = None
 
     def _call(self, data: Any, kwargs: Mapping[str, Any]) -> Any:
-        token = _exporting.set(True)
+        token = _exporting.set(self)
+        self.refused = False
         try:
             return self._exporter.export(data, **kwargs)
         finally:
@@ -138,6 +158,6 @@ def succeeded(result: object) -> bool:
     return getattr(result, "name", None) != "FAILURE"
 
 
-def is_exporting() -> bool:
-    """Say whether the caller is inside an exporter."""
+def exporting() -> Sender | None:
+    """Return the sender that the caller is inside of."""
     return _exporting.get()
