@@ -14,6 +14,8 @@ pc: Any = pyarrow.compute
 
 _REPORTED: Final = ("gen_ai.usage.cache_read.input_tokens",)
 """Which OpenLIT writes beside what a provider reported, be it 0."""
+_ALWAYS: Final = pa.array(["openai", "anthropic", "groq"])
+"""Whose reports never come without it, where they name a provider and not, as OpenLIT to 1.34 did, a system."""
 _HALF_THE_CHARACTERS: Final = """
     (coalesce(list_sum(list_transform(
         json_extract_string(v, '$[*].parts[*].content'), lambda text: length(text)
@@ -23,7 +25,10 @@ _MADE_UP: Final = ("input_tokens", "output_tokens", "total_tokens", "reported_co
 
 
 def taken_away(attributes: Attributes, found: dict[str, pa.Array]) -> None:
-    """Take away what OpenLIT counts where a stream did not tell its usage: a token every two characters."""
+    """Take away what OpenLIT counts where a stream did not tell its usage: a token every two characters.
+
+    Without content the characters cannot be counted: there what is missing beside every report tells it.
+    """
     streams = pc.equal(attributes.pick(["gen_ai.request.stream"]), "true")
     suspected = pc.and_(pc.equal(found["dialect"], "openlit"), pc.fill_null(streams, False))
     suspected = pc.and_not(pc.fill_null(suspected, False), pa.array(attributes.carries(_REPORTED)))
@@ -31,8 +36,11 @@ def taken_away(attributes: Attributes, found: dict[str, pa.Array]) -> None:
     if not len(rows):
         return
     index = pa.array(rows)
-    (half,) = extract(found["output_messages"].take(index), [_HALF_THE_CHARACTERS])
-    guessed = pc.fill_null(pc.equal(found["output_tokens"].take(index), half), False)
+    current = attributes.pick(["gen_ai.provider.name"])
+    said = found["output_messages"].take(index)
+    (half,) = extract(said, [_HALF_THE_CHARACTERS])
+    unsaid = pc.and_(pc.is_null(said), pc.is_in(current.take(index), _ALWAYS))
+    guessed = pc.or_(pc.fill_null(pc.equal(found["output_tokens"].take(index), half), False), unsaid)
     made_up = np.zeros(attributes.count, np.bool_)
     made_up[rows] = guessed.to_numpy(zero_copy_only=False)
     for column in _MADE_UP:
