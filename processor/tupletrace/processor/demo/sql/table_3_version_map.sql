@@ -1,11 +1,8 @@
--- Version map: which version of each layer served which route, in how many traces, and when (UTC)
+-- Version map: which version of each layer (a model's without its fingerprint) served which route, in how many traces
 SELECT
     route,
     layer,
-    name,
-    version,
-    traces,
-    strftime(first_seen AT TIME ZONE 'UTC', '%H:%M:%S') AS first_seen,
-    strftime(last_seen AT TIME ZONE 'UTC', '%H:%M:%S') AS last_seen
+    split_part(version, '@', 1) AS version,
+    traces
 FROM version_map
-ORDER BY route, layer, name, first_seen, version
+ORDER BY route, layer, name, first_seen, version_map.version
