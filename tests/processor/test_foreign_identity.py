@@ -261,6 +261,21 @@ def test_a_prompt_without_texts_says_what_became_of_them_and_no_mark_is_a_versio
     assert found["tools"] == (None, None, "missing", why)
 
 
+def test_a_failed_call_without_content_does_not_say_that_its_capture_is_off(
+    layers: Any, database: Any, otlp: Any
+) -> None:
+    """OpenLIT writes what was asked with the answer, and there was none."""
+    Asked.trace += 1
+    failed = otlp.span(Asked.trace, 1, None, CALL, name="chat gpt-4o")
+    failed.status.code = 2
+    database.insert(otlp.request(failed))
+    database.store.settle(0)
+    query = "SELECT provenance, reason FROM trace_layers WHERE layer = 'prompt' AND trace_id = ?"
+    (row,) = database.rows(query, [f"{Asked.trace:032x}"])
+    assert row == {"provenance": "missing", "reason": "no prompt id, template or message on the span"}
+    assert layers((1, None, CALL))["prompt"][3] == OFF
+
+
 @pytest.mark.parametrize(
     ("spans", "layer", "name", "reason"),
     [

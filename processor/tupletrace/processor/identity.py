@@ -44,7 +44,8 @@ _MARK: Final = r"__REDACTED__|\[Scrubbed due to [^\]]*\]|(?i:[\[<(]?redacted[\])
 """What is written in the place of a text: by OpenInference and traceAI, by Logfire, by masks of users."""
 _SAID: Final = r'"(content|response|arguments|uri)"\s*:\s*("[^"]|[^"n\s])'
 _REFERENCES: Final = ("gen_ai.input.messages_ref", "gen_ai.system_instructions_ref")
-NO_CONTENT: Final = "content capture off: no prompt id, template or message on the span"
+UNSAID: Final = "no prompt id, template or message on the span"
+NO_CONTENT: Final = f"content capture off: {UNSAID}"
 HIDDEN: Final = "content hidden: the messages on the span are without their texts"
 CUT: Final = "content cut off: the messages on the span cannot be read"
 ELSEWHERE: Final = "content uploaded: only a reference to the messages is on the span"
@@ -52,11 +53,11 @@ NO_TEMPLATE: Final = "no template on span: only its rendering"
 NO_SYSTEM_TEXT: Final = "no prompt id, template or system text on the call"
 
 
-def complete(attributes: Attributes, found: dict[str, pa.Array]) -> None:
-    """Fill the identity columns that a span's vendor left empty."""
+def complete(attributes: Attributes, found: dict[str, pa.Array], failed: pa.Array) -> None:
+    """Fill the identity columns that a span's vendor left empty; ``failed``: which spans did."""
     _tools(found)
     _retriever(found)
-    _prompt(attributes, found)
+    _prompt(attributes, found, failed)
 
 
 def _tools(found: dict[str, pa.Array]) -> None:
@@ -138,7 +139,7 @@ def _retriever_version(columns: tuple[str, ...], text: str) -> str | None:
     return fingerprint.retriever_version(said) if known else None
 
 
-def _prompt(attributes: Attributes, found: dict[str, pa.Array]) -> None:
+def _prompt(attributes: Attributes, found: dict[str, pa.Array], failed: pa.Array) -> None:
     """Take the first of: name and version on the span, LangChain's hub, the template, the system text."""
     owner, repo, commit = (found.pop(column) for column in ("hub_owner", "hub_repo", "hub_commit"))
     owned = pc.if_else(
@@ -170,6 +171,8 @@ def _prompt(attributes: Attributes, found: dict[str, pa.Array]) -> None:
         NO_TEMPLATE: rendered,
         CUT: cut,
         ELSEWHERE: pc.and_not(pa.array(attributes.carries(_REFERENCES)), content),
+        # Some libraries write messages with the answer only.
+        UNSAID: pc.and_not(failed, content),
         NO_CONTENT: pc.invert(content),
         HIDDEN: _hidden(found, missing),
         NO_SYSTEM_TEXT: content,

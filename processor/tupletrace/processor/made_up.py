@@ -15,7 +15,7 @@ pc: Any = pyarrow.compute
 _REPORTED: Final = ("gen_ai.usage.cache_read.input_tokens",)
 """Which OpenLIT writes beside what a provider reported, be it 0."""
 _ALWAYS: Final = pa.array(["openai", "anthropic", "groq"])
-"""Whose reports never come without it, where they name a provider and not, as OpenLIT to 1.34 did, a system."""
+"""Whose reports never come without it; before it knew that, OpenLIT named a system, not a provider."""
 _HALF_THE_CHARACTERS: Final = """
     (coalesce(list_sum(list_transform(
         json_extract_string(v, '$[*].parts[*].content'), lambda text: length(text)

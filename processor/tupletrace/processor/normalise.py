@@ -36,7 +36,7 @@ def canonical(spans: Spans) -> pa.Table:
     columns = Columns(attributes, names_of, starts, failed)
     found = {column: columns.column(column) for column in COLUMNS} | {"operation_name": columns.operation}
     found["conflicts"] = columns.conflicts(found)
-    _complete(attributes, found)
+    _complete(attributes, found, failed)
     found["dialect"] = columns.dialect()
     made_up.taken_away(attributes, found)
     found |= dict.fromkeys(_KEPT, pa.nulls(table.num_rows, pa.string()))
@@ -58,16 +58,16 @@ def told(gathered: pa.Table) -> pa.Table:
     found = {column: columns.column(column) for column in COLUMNS}
     # Messages alone do not say so.
     found["operation_name"] = pc.fill_null(columns.operation, "chat")
-    _complete(attributes, found)
+    _complete(attributes, found, failed)
     for column, values in found.items():
         gathered = gathered.append_column(column, values)
     return gathered.drop_columns(["events"])
 
 
-def _complete(attributes: Attributes, found: dict[str, pa.Array]) -> None:
+def _complete(attributes: Attributes, found: dict[str, pa.Array], failed: pa.Array) -> None:
     conversation.messages(attributes, found)
     found["tool_definitions"] = pc.coalesce(conversation.tools(attributes), found["tool_definitions"])
-    identity.complete(attributes, found)
+    identity.complete(attributes, found, failed)
 
 
 def _without_pending(spans: Spans, table: pa.Table) -> pa.Table:
