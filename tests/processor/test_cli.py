@@ -312,9 +312,10 @@ def test_a_time_is_said_in_one_way_and_a_wrong_one_is_told(
         rows = json.loads(ask("costs", "--since", since, "--json", "--db", database))
         assert len(rows) == routes, since
     for wrong in ("yesterday", "15:09", "5x", "9999999999y"):
-        with pytest.raises(SystemExit):
-            main(["costs", "--since", wrong])
-        assert f"{wrong!r} is no time: write 2026-11-21" in capsys.readouterr().err
+        for command in (["costs"], ["export", "--parquet", "lake"]):
+            with pytest.raises(SystemExit):
+                main([*command, "--since", wrong])
+            assert f"{wrong!r} is no time: write 2026-11-21" in capsys.readouterr().err
         for asked in (("diff", "5m", wrong, "--route", "a"), ("compare", "5m..", f"..{wrong}")):
             assert f"{wrong!r} is no time: write 2026-11-21" in refused(*asked, "--db", database)
     assert ask("diff", "5m", "2026-01-02", "--route", "a", "--db", database).count("same") > 1

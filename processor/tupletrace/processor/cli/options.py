@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -64,17 +65,22 @@ def path(text: str) -> Path:
 def add_window(parser: argparse.ArgumentParser) -> None:
     """Let ``--since``, ``--until`` and ``--route`` say which traces."""
     said = "for instance 2026-03-01, or 7d, 12h or 5m ago (default: ever)"
-    parser.add_argument("--since", "--from", type=_moment, metavar="TIME", help=said)
+    parser.add_argument("--since", "--from", type=_iso, metavar="TIME", help=said)
     said = "before this time (default: now)"
-    parser.add_argument("--until", "--to", type=_moment, metavar="TIME", help=said)
+    parser.add_argument("--until", "--to", type=_iso, metavar="TIME", help=said)
     parser.add_argument("--route", help="only this route")
 
 
-def _moment(text: str) -> str:
+def moment(text: str) -> datetime:
+    """Return a time as ``times.moment`` does, and let argparse say what it says."""
     try:
-        return times.moment(text).isoformat()
+        return times.moment(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _iso(text: str) -> str:
+    return moment(text).isoformat()
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """``tupletrace export`` and ``tupletrace import``: records as Parquet, by day, and back."""
 
 import argparse
-from datetime import date
+from datetime import UTC, date
 
-from tupletrace.processor.cli.options import Commands, UsageError, add_db, path
+from tupletrace.processor.cli.options import Commands, UsageError, add_db, moment, path
 from tupletrace.processor.cli.rebuild import shown
 
 
@@ -12,7 +12,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser("export", help="write what is stored as Parquet, a folder a table and day")
     parser.add_argument("--parquet", type=path, metavar="DIR", required=True, help="the folder")
     for name, said in (("--since", "from this day (UTC) on"), ("--until", "before this day (UTC)")):
-        parser.add_argument(name, type=date.fromisoformat, metavar="DAY", help=said)
+        parser.add_argument(name, type=_day, metavar="DAY", help=said)
     parser.add_argument("--route", help="only traces of this route")
     parser.add_argument("--overwrite", action="store_true", help="replace the days that are there already")
     add_db(parser)
@@ -23,6 +23,10 @@ def add(commands: Commands) -> None:
     add_db(parser)
     parser.add_argument("--url", help="a running processor, http://HOST:PORT, instead of --db")
     parser.set_defaults(run=_import)
+
+
+def _day(text: str) -> date:
+    return moment(text).astimezone(UTC).date()
 
 
 def _export(asked: argparse.Namespace) -> int:
