@@ -257,6 +257,11 @@ def test_diff_shows_the_lines_of_a_prompt_that_was_edited_in_the_code(
     assert {one["distinct_texts"] for one in audited if one["layer"] == "prompt"} == {1}
 
 
+def test_diff_says_where_texts_were_not_kept(command: Any) -> None:
+    shown = command("diff", "2026-03-02", "2026-04-11", "--route", "/late", form="table")
+    assert "What prompt said was not kept on both sides" in shown
+
+
 def test_diff_shows_how_a_retriever_was_set(command: Any) -> None:
     route, after, before = command(
         "sql", "SELECT route, tuple_id, before_tuple_id FROM regressions() WHERE route = '/agent'"

@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tupletrace.processor import times
 from tupletrace.processor.cli.options import (
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tupletrace.processor.ask import Ask
 
 _SERVING: Final = "SELECT tuple_id FROM serving_trace($1, $2)"
+_CONTENT: Final = ("prompt", "tools")
+_KEEP: Final = "an application sends it with OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY"
 _TEXTS: Final = """
     SELECT layer, name, version, arg_max(text, (last_seen, text)) AS text
     FROM layer_texts($1, since := $2, until := CAST($3 AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 MICROSECOND)
@@ -59,10 +61,13 @@ def _run(asked: argparse.Namespace) -> int:
         )
     rows = found.to_pylist()
     diffs: list[str | None] = []
+    not_kept: list[str] = []
     for row in rows:
         old = before.get((row["layer"], row["name_before"], row["version_before"]))
         new = after.get((row["layer"], row["name_after"], row["version_after"]))
         diffs.append(_unified(old, new) if old and new else None)
+        if row["change"] == "changed" and row["layer"] in _CONTENT and not (old and new):
+            not_kept.append(row["layer"])
         if row["change"] == "same" and diffs[-1]:
             # A label that was used again.
             row["change"] = "text"
@@ -73,6 +78,8 @@ def _run(asked: argparse.Namespace) -> int:
     for row, lines in zip(rows, diffs, strict=True):
         if lines:
             render.text(f"\n{row['layer']} {row['name_after'] or ''}\n{lines}")
+    if not_kept:
+        render.text(f"\nWhat {' and '.join(not_kept)} said was not kept on both sides; {_KEEP}")
     return 0
 
 
@@ -104,11 +111,9 @@ def _unified(before: str, after: str) -> str | None:
 
 
 def _lines(text: str) -> list[str]:
-    """Return a text by lines: of messages what they say, of other JSON one value a line."""
+    """Return a text by lines, of JSON one value a line."""
     try:
-        found: Any = json.loads(text)
+        found = json.loads(text)
     except ValueError:
         return text.splitlines()
-    if isinstance(found, list) and all(isinstance(one, dict) and "content" in one for one in found):
-        return [line for one in found for line in str(one["content"]).splitlines()]
     return json.dumps(found, indent=2, ensure_ascii=False, sort_keys=True).splitlines()
