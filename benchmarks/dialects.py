@@ -1,6 +1,7 @@
 """How fast every dialect becomes rows, beside the native one, in one run: CPU time of normalise and store.
 
-The same traces (``traces.py``, with messages on their calls) in the native dialect and in others. Usage::
+The same traces (``traces.py``, with a question, a tool's call and its result on their calls) in the native
+dialect and in others. Usage::
 
     uv run python benchmarks/dialects.py [--spans 10000] [--rounds 3]
 """
@@ -25,11 +26,55 @@ from tupletrace.processor.store import Store
 
 OPERATIONS = {"chat": "LLM", "retrieval": "RETRIEVER", "execute_tool": "TOOL", "invoke_agent": "AGENT"}
 ASKED, ANSWERED = "Where is my order? " * 20, "It was sent on Monday. " * 20
+ID, TOOL, GIVEN, RETURNED = "call_1", "lookup_order", {"order_id": "A-1042"}, '{"status": "shipped"}'
 NATIVE = {
-    "gen_ai.input.messages": f'[{{"role":"user","parts":[{{"type":"text","content":"{ASKED}"}}]}}]',
-    "gen_ai.output.messages": f'[{{"role":"assistant","parts":[{{"type":"text","content":"{ANSWERED}"}}]}}]',
+    "gen_ai.input.messages": json.dumps(
+        [
+            {"role": "user", "parts": [{"type": "text", "content": ASKED}]},
+            {
+                "role": "assistant",
+                "parts": [{"type": "tool_call", "id": ID, "name": TOOL, "arguments": GIVEN}],
+            },
+            {"role": "tool", "parts": [{"type": "tool_call_response", "id": ID, "response": RETURNED}]},
+        ]
+    ),
+    "gen_ai.output.messages": json.dumps(
+        [{"role": "assistant", "parts": [{"type": "text", "content": ANSWERED}]}]
+    ),
 }
-_TURNS = (("human", ASKED), ("ai", ANSWERED))
+_FUNCTION = {"name": TOOL, "arguments": json.dumps(GIVEN)}
+OPENAI: list[dict[str, Any]] = [
+    {"role": "user", "content": ASKED},
+    {"role": "assistant", "tool_calls": [{"id": ID, "type": "function", "function": _FUNCTION}]},
+    {"role": "tool", "tool_call_id": ID, "content": RETURNED},
+]
+OPENAI_ANSWER = {"role": "assistant", "content": ANSWERED}
+VERCEL = [
+    {"role": "user", "content": ASKED},
+    {
+        "role": "assistant",
+        "content": [{"type": "tool-call", "toolCallId": ID, "toolName": TOOL, "input": GIVEN}],
+    },
+    {
+        "role": "tool",
+        "content": [
+            {
+                "type": "tool-result",
+                "toolCallId": ID,
+                "toolName": TOOL,
+                "output": {"type": "text", "value": RETURNED},
+            }
+        ],
+    },
+]
+LANGCHAIN = [
+    {"lc": 1, "kwargs": one}
+    for one in (
+        {"type": "human", "content": ASKED},
+        {"type": "ai", "content": "", "tool_calls": [{"name": TOOL, "args": GIVEN, "id": ID}]},
+        {"type": "tool", "content": RETURNED, "tool_call_id": ID},
+    )
+]
 Said = dict[str, Any]
 
 
@@ -50,6 +95,13 @@ def openinference(said: Said, kind: str = "openinference.span.kind") -> Said:
         **{f"llm.token_count.{usage[side]}": said[f"gen_ai.usage.{side}_tokens"] for side in usage},
         "llm.input_messages.0.message.role": "user",
         "llm.input_messages.0.message.content": ASKED,
+        "llm.input_messages.1.message.role": "assistant",
+        "llm.input_messages.1.message.tool_calls.0.tool_call.id": ID,
+        "llm.input_messages.1.message.tool_calls.0.tool_call.function.name": TOOL,
+        "llm.input_messages.1.message.tool_calls.0.tool_call.function.arguments": json.dumps(GIVEN),
+        "llm.input_messages.2.message.role": "tool",
+        "llm.input_messages.2.message.tool_call_id": ID,
+        "llm.input_messages.2.message.content": RETURNED,
         "llm.output_messages.0.message.role": "assistant",
         "llm.output_messages.0.message.content": ANSWERED,
     }
@@ -85,6 +137,13 @@ def openllmetry(said: Said) -> Said:
         "gen_ai.usage.completion_tokens": said["gen_ai.usage.output_tokens"],
         "gen_ai.prompt.0.role": "user",
         "gen_ai.prompt.0.content": ASKED,
+        "gen_ai.prompt.1.role": "assistant",
+        "gen_ai.prompt.1.tool_calls.0.id": ID,
+        "gen_ai.prompt.1.tool_calls.0.name": TOOL,
+        "gen_ai.prompt.1.tool_calls.0.arguments": json.dumps(GIVEN),
+        "gen_ai.prompt.2.role": "tool",
+        "gen_ai.prompt.2.tool_call_id": ID,
+        "gen_ai.prompt.2.content": RETURNED,
         "gen_ai.completion.0.role": "assistant",
         "gen_ai.completion.0.content": ANSWERED,
     }
@@ -95,14 +154,13 @@ def mlflow(said: Said) -> Said:
     if said["gen_ai.operation.name"] != "chat":
         return {"mlflow.spanType": '"CHAIN"', "mlflow.spanInputs": "{}"}
     usage = {side: said[f"gen_ai.usage.{side}_tokens"] for side in ("input", "output")}
-    asked, answered = {"role": "user", "content": ASKED}, {"role": "assistant", "content": ANSWERED}
     return {
         "mlflow.spanType": '"CHAT_MODEL"',
         "mlflow.llm.model": f'"{said["gen_ai.response.model"]}"',
         "mlflow.llm.provider": '"openai"',
         "mlflow.chat.tokenUsage": f'{{"input_tokens": {usage["input"]}, "output_tokens": {usage["output"]}}}',
-        "mlflow.spanInputs": json.dumps({"model": "gpt-4.1-mini", "messages": [asked]}),
-        "mlflow.spanOutputs": json.dumps({"choices": [{"message": answered}]}),
+        "mlflow.spanInputs": json.dumps({"model": "gpt-4.1-mini", "messages": OPENAI}),
+        "mlflow.spanOutputs": json.dumps({"choices": [{"message": OPENAI_ANSWER}]}),
     }
 
 
@@ -115,8 +173,8 @@ def langfuse(said: Said) -> Said:
         "langfuse.observation.type": "generation",
         "langfuse.observation.model.name": said["gen_ai.response.model"],
         "langfuse.observation.usage_details": f'{{"input": {usage[0]}, "output": {usage[1]}}}',
-        "langfuse.observation.input": f'[{{"role": "user", "content": "{ASKED}"}}]',
-        "langfuse.observation.output": f'{{"role": "assistant", "content": "{ANSWERED}"}}',
+        "langfuse.observation.input": json.dumps(OPENAI),
+        "langfuse.observation.output": json.dumps(OPENAI_ANSWER),
     }
 
 
@@ -130,7 +188,7 @@ def vercel(said: Said) -> Said:
         "ai.model.provider": "openai.chat",
         "ai.usage.inputTokens": said["gen_ai.usage.input_tokens"],
         "ai.usage.outputTokens": said["gen_ai.usage.output_tokens"],
-        "ai.prompt.messages": f'[{{"role": "user", "content": "{ASKED}"}}]',
+        "ai.prompt.messages": json.dumps(VERCEL),
         "ai.response.text": ANSWERED,
         "ai.response.finishReason": "stop",
     }
@@ -143,7 +201,7 @@ def langsmith(said: Said) -> Said:
             "langsmith.span.kind": "chain",
             "langsmith.metadata.thread_id": said["gen_ai.conversation.id"],
         }
-    asked, answered = ({"lc": 1, "kwargs": {"type": kind, "content": text}} for kind, text in _TURNS)
+    answered = {"lc": 1, "kwargs": {"type": "ai", "content": ANSWERED}}
     usage = {side: said[f"gen_ai.usage.{side}_tokens"] for side in ("input", "output")}
     told = {"message": answered, "generation_info": {"finish_reason": "stop"}}
     return {
@@ -154,7 +212,7 @@ def langsmith(said: Said) -> Said:
         "gen_ai.request.model": said["gen_ai.request.model"],
         **{f"gen_ai.usage.{side}_tokens": usage[side] for side in usage},
         "gen_ai.usage.total_tokens": sum(usage.values()),
-        "gen_ai.prompt": json.dumps({"messages": [[asked]]}),
+        "gen_ai.prompt": json.dumps({"messages": [LANGCHAIN]}),
         "gen_ai.completion": json.dumps({"generations": [[told]]}),
     }
 
@@ -183,12 +241,11 @@ def logfire(said: Said) -> Said:
     """Logfire's instrumentation of the OpenAI client."""
     if said["gen_ai.operation.name"] != "chat":
         return current(said, {"logfire.msg": "agent run", "logfire.span_type": "span"})
-    asked, answered = {"role": "user", "content": ASKED}, {"role": "assistant", "content": ANSWERED}
     own = {
         "logfire.msg": "Chat Completion",
         "logfire.span_type": "span",
-        "request_data": json.dumps({"model": said["gen_ai.request.model"], "messages": [asked]}),
-        "response_data": json.dumps({"model": said["gen_ai.response.model"], "message": answered}),
+        "request_data": json.dumps({"model": said["gen_ai.request.model"], "messages": OPENAI}),
+        "response_data": json.dumps({"model": said["gen_ai.response.model"], "message": OPENAI_ANSWER}),
     }
     return current(said, own)
 
