@@ -261,6 +261,15 @@ def test_a_prompt_without_texts_says_what_became_of_them_and_no_mark_is_a_versio
     assert found["tools"] == (None, None, "missing", why)
 
 
+@pytest.mark.parametrize("revision", [{}, {"openai.response.system_fingerprint": "fp_1"}])
+def test_a_model_that_answered_is_known_without_a_fingerprint_of_its_providers(
+    layers: Any, revision: dict[str, str]
+) -> None:
+    answered = CALL | {"gen_ai.response.model": "gpt-4o-2024-08-06"} | revision
+    version = "@".join(["gpt-4o-2024-08-06", *revision.values()])
+    assert layers((1, None, answered))["model"] == ("gpt-4o", version, "declared", None)
+
+
 def test_a_failed_call_without_content_does_not_say_that_its_capture_is_off(
     layers: Any, database: Any, otlp: Any
 ) -> None:
