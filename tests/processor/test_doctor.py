@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 WITHOUT_THE_EXTRA = """
@@ -72,10 +73,69 @@ def test_where_nobody_answers_it_says_what_to_start(tupletrace: Run) -> None:
         assert "tupletrace serve" in found
 
 
-def test_what_answers_but_is_no_receiver_is_none(shared: Any, tupletrace: Run) -> None:
-    for address, protocol in ((shared.http, "grpc"), (shared.grpc, "http/protobuf")):
+def test_the_port_of_the_other_protocol_is_said_to_be_that(shared: Any, tupletrace: Run) -> None:
+    for address, protocol, spoken in ((shared.http, "grpc", "HTTP"), (shared.grpc, "http/protobuf", "gRPC")):
         said = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
-        assert line(lines(tupletrace("doctor", **said), 1), "no OTLP receiver answers").startswith("FAIL")
+        found = line(lines(tupletrace("doctor", **said), 1), f"but {spoken} is spoken")
+        assert found.startswith("FAIL")
+        assert "OTEL_EXPORTER_OTLP_PROTOCOL=" in found
+        assert "tupletrace serve" not in found
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_a_token_and_a_certificate_are_those_that_the_program_will_use(
+    tupletrace: Run,
+    start_processor: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: str,
+) -> None:
+    # They come before the exporter's own setting.
+    for bundle in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(bundle, raising=False)
+    database, authority = tmp_path / "x.duckdb", tmp_path / "authority.pem"
+    certified = trustme.CA()
+    certified.cert_pem.write_to_path(authority)
+    issued = certified.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    tokens = {
+        scope: tupletrace("tokens", "add", scope, "--scope", scope, "--db", database).stdout.strip()
+        for scope in ("ingest", "read")
+    }
+    files = {f"TUPLETRACE_TLS_{name.upper()}": str(tmp_path / f"{name}.pem") for name in ("cert", "key")}
+    running = start_processor(database, **files)
+    address = running.grpc if protocol == "grpc" else running.http
+    where = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"https://{address}", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
+    trusting = where | {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(authority)}
+
+    def asked(code: int, words: str, **variables: str) -> str:
+        return line(lines(tupletrace("doctor", **variables), code), words)
+
+    def bearer(token: str) -> dict[str, str]:
+        return trusting | {"OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{token}"}
+
+    assert asked(0, "an OTLP receiver answers there", **bearer(tokens["ingest"])).startswith("ok")
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in asked(1, "wants a token", **trusting)
+    assert asked(1, "wants a token", **bearer("wrong")).startswith("FAIL")
+    assert "--scope ingest" in asked(1, "does not let this token send", **bearer(tokens["read"]))
+    assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in asked(1, "is not trusted", **where)
+    running.stop()
+
+
+def test_an_exporter_that_is_not_installed_is_missing_here_as_in_the_program(
+    shared: Any, tupletrace: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys; sys.modules['opentelemetry.exporter.otlp.proto.http.trace_exporter'] = None"
+    )
+    said = {
+        "PYTHONPATH": str(tmp_path),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{shared.http}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }
+    found = line(lines(tupletrace("doctor", **said), 1), "the SDK cannot be configured")
+    assert found.startswith("FAIL")
 
 
 def test_another_exporter_is_named_and_not_judged(tupletrace: Run) -> None:
