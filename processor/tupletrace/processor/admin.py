@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -101,12 +100,11 @@ def _lines(lines: "queue.SimpleQueue[dict[str, Any] | None]", done: "Future[jobs
 
 
 def _holding(store: Store) -> Job[Path]:
-    while True:
-        yield
-        # Not while somebody reads what was changed since.
-        with suppress(duckdb.TransactionException):
-            return store.hold()
+    yield
+    while (held := store.hold()) is None:
         time.sleep(_POLL_S)
+        yield
+    return held
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -116,8 +116,8 @@ def needs_reconnect(error: Exception) -> bool:
     DuckDB says first of what kind it is; what follows may be the words of whoever asked.
     """
     said = str(error)
-    invalid = said.startswith("TransactionContext Error") and "has been invalidated" in said
-    return invalid or said.startswith(("FATAL Error", "INTERNAL Error")) or _says_damaged(error)
+    gone = "has been invalidated" in said and said.startswith(("TransactionContext ", "IO Error: Database"))
+    return gone or said.startswith(("FATAL Error", "INTERNAL Error")) or _says_damaged(error)
 
 
 def _says_damaged(error: Exception) -> bool:

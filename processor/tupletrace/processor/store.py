@@ -40,6 +40,8 @@ _CHECKPOINT_S: Final = 60.0
 _LULL_S: Final = 4.0
 _MANY: Final = _ROW_GROUP // 8
 """So many spans take memory, uncompressed, while nothing comes: they are brought to disk before that."""
+_REFUSED: Final = "TransactionContext Error: Cannot CHECKPOINT"
+"""Anything else that DuckDB says of a checkpoint is a failure."""
 _LEAST_ROOM: Final = 16 * 2**20
 """Of the disk, beside twice what is not on it: a process does not survive every checkpoint that fails."""
 _RESOURCE: Final = "resource_attributes"
@@ -204,7 +206,9 @@ class Store:
         if opened:
             with transaction(self._connection):
                 self._run("settle_calls")
-                met = self._price()
+                # The models that the calls which settle are the first to name.
+                met = self._named("settling_calls") - self._priced
+                self._add_prices(met)
                 self._estimate()
                 self._run("settle_traces")
             self._priced |= met
@@ -232,14 +236,21 @@ class Store:
         # While the file is copied: later.
         if due and self._copying.acquire(blocking=False):
             try:
-                self._expect_room()
-                self._connection.execute("CHECKPOINT")
-            except duckdb.TransactionException:
-                # Somebody still reads what was changed since: later, too.
-                return
+                if self._is_saved():
+                    self._unsaved, self._unsaved_spans, self._saved_at = 0, 0, time.monotonic()
             finally:
                 self._copying.release()
-            self._unsaved, self._unsaved_spans, self._saved_at = 0, 0, time.monotonic()
+
+    def _is_saved(self) -> bool:
+        """Bring what was committed to disk; False: later, somebody still reads what was changed since."""
+        self._expect_room()
+        try:
+            self._connection.execute("CHECKPOINT")
+        except duckdb.TransactionException as error:
+            if not str(error).startswith(_REFUSED):
+                raise
+            return False
+        return True
 
     def _expect_room(self, coming: int = 0) -> None:
         needed = _LEAST_ROOM + 2 * (self._unsaved + coming)
@@ -249,20 +260,20 @@ class Store:
                 "room on its disk"
             )
 
-    def hold(self) -> Path:
+    def hold(self) -> Path | None:
         """Bring what was committed to disk, with its rollups, and leave the file as it is until ``let_go``.
 
-        Only the thread that inserts may do so.
+        None: not while somebody reads what was changed since. Only the thread that inserts may do so.
         """
         self._copying.acquire()
+        held = False
         try:
             self._settle()
-            self._expect_room()
-            self._connection.execute("CHECKPOINT")
-        except BaseException:
-            self._copying.release()
-            raise
-        return self._path
+            held = self._is_saved()
+        finally:
+            if not held:
+                self._copying.release()
+        return self._path if held else None
 
     def let_go(self) -> None:
         """Let the file change again."""
@@ -319,12 +330,6 @@ class Store:
             return
         with self._copying:
             self._connection.close()
-
-    def _price(self) -> set[prices.Model]:
-        """Look up the models that the calls which settle are the first to name."""
-        met = self._named("settling_calls") - self._priced
-        self._add_prices(met)
-        return met
 
     def _named(self, table: str) -> set[prices.Model]:
         return {
