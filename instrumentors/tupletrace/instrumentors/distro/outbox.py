@@ -17,6 +17,8 @@ T = TypeVar("T")
 _UNANSWERED: Final = "no answer before the process ended"
 _LONGEST_PAUSE_S: Final = 10.0
 """Between two attempts, each of which the exporter stretches over some seconds itself."""
+_chance: Final = random.SystemRandom()
+"""The program's own random numbers may follow a seed: none is taken from them."""
 
 
 class Patience:
@@ -215,4 +217,4 @@ class Outbox(Generic[T]):
 
 
 def _pause_s(failures: int) -> float:
-    return min(2.0 ** (failures - 1), _LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+    return min(2.0 ** (failures - 1), _LONGEST_PAUSE_S) * _chance.uniform(0.8, 1.2)
