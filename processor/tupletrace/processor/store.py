@@ -236,12 +236,12 @@ class Store:
         # While the file is copied: later.
         if due and self._copying.acquire(blocking=False):
             try:
-                if self._is_saved():
+                if self._bring_to_disk():
                     self._unsaved, self._unsaved_spans, self._saved_at = 0, 0, time.monotonic()
             finally:
                 self._copying.release()
 
-    def _is_saved(self) -> bool:
+    def _bring_to_disk(self) -> bool:
         """Bring what was committed to disk; False: later, somebody still reads what was changed since."""
         self._expect_room()
         try:
@@ -269,7 +269,7 @@ class Store:
         held = False
         try:
             self._settle()
-            held = self._is_saved()
+            held = self._bring_to_disk()
         finally:
             if not held:
                 self._copying.release()

@@ -14,14 +14,14 @@ WITH kept AS (
                 'name': spans.prompt_name,
                 'version': spans.prompt_version,
                 'said': coalesce(spans.prompt_template, spans.system_instructions, spans.input_messages),
-                'declared': spans.prompt_provenance IS DISTINCT FROM 'derived'
+                'by_text': spans.prompt_provenance IS DISTINCT FROM 'derived'
             },
             {
                 'layer': 'tools',
                 'name': spans.tools_names,
                 'version': spans.tools_version,
                 'said': spans.tool_definitions,
-                'declared': false
+                'by_text': false
             },
             {
                 'layer': 'retriever',
@@ -39,7 +39,7 @@ WITH kept AS (
                     ),
                     ''
                 ) END,
-                'declared': true
+                'by_text': true
             }
         ]) AS layer
     FROM query_table(served) AS served
@@ -61,7 +61,7 @@ texts AS (
         max(start_time) AS last_seen
     FROM kept
     WHERE layer.version IS NOT NULL AND layer.said IS NOT NULL
-    GROUP BY route, tuple_id, layer.layer, layer.name, layer.version, CASE WHEN layer.declared THEN prompt_text(layer.said) END
+    GROUP BY route, tuple_id, layer.layer, layer.name, layer.version, CASE WHEN layer.by_text THEN prompt_text(layer.said) END
 )
 SELECT
     route,
