@@ -183,10 +183,11 @@ CREATE TABLE IF NOT EXISTS settled_traces (
 INSERT INTO meta VALUES ('schema_version', 2), ('journal_seq', 7);
 INSERT INTO spans (trace_id, span_id, name, start_time, start_unix_nano, duration_ns, day, dialect, operation_name,
     provider_name, request_model, response_model, input_tokens, output_tokens, usage_unreadable, prompt_name,
-    prompt_version, prompt_provenance, route, attributes, resource_attributes, journal_seq)
+    prompt_version, prompt_provenance, graph_node, route, attributes, resource_attributes, journal_seq)
 VALUES ('0000000000000000000000000000000a', '000000000000000a', 'chat gpt-4o', '2026-01-01 12:00:00+00',
     1767268800000000000, 1000000, '2026-01-01', 'genai', 'chat', 'openai', 'gpt-4o', 'gpt-4o', 10, 5, FALSE,
-    'answer', '3', 'declared', 'a', MAP {'gen_ai.operation.name': 'chat'}, MAP {'service.name': 'tests'}, 7);
+    'answer', '3', 'declared', 'plan', 'a', MAP {'gen_ai.operation.name': 'chat', 'tupletrace.graph.path': 'team/plan'},
+    MAP {'service.name': 'tests'}, 7);
 INSERT INTO settled_traces (trace_id, day, route, spans, covered, has_root)
 VALUES ('0000000000000000000000000000000a', '2026-01-01', 'a', 1, TRUE, TRUE);
 INSERT INTO settled_llm_calls (trace_id, span_id, input_tokens, output_tokens)

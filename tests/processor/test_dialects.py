@@ -431,6 +431,28 @@ def test_steps_that_langchain_numbers_are_no_tags(stored: Any) -> None:
     assert stored({"openinference.span.kind": "LLM", "tag.tags": ["map:key:a"]})["tags"] is None
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"langfuse.observation.type": "span", "langfuse.observation.metadata.langgraph_checkpoint_ns": '"{}"'},
+        {"langsmith.span.kind": "chain", "langsmith.metadata.langgraph_checkpoint_ns": "{}"},
+        {"mlflow.spanType": "CHAIN", "metadata": '{{"langgraph_checkpoint_ns": "{}"}}'},
+        {"openinference.span.kind": "CHAIN", "metadata": '{{"langgraph_checkpoint_ns": "{}"}}'},
+        {"gen_ai.span.kind": "CHAIN", "langgraph_checkpoint_ns": "{}"},
+        {"traceloop.span.kind": "task", "traceloop.association.properties.langgraph_checkpoint_ns": "{}"},
+    ],
+    ids=["langfuse", "langsmith", "mlflow", "openinference", "traceai", "openllmetry"],
+)
+def test_where_in_nested_graphs_a_span_stood(stored: Any, kind: dict[str, str]) -> None:
+    """Two graphs that one node calls are told apart by a number in between."""
+    for place, path in (
+        ("team:33a9-b2|plan:5bf4", "team/plan"),
+        ("team:33a9-b2|1|plan:5bf4", "team/plan"),
+        ("plan:5bf4", None),
+    ):
+        assert stored({key: said.format(place) for key, said in kind.items()})["graph_path"] == path
+
+
 def test_json_in_a_json_string_is_read_too(stored: Any) -> None:
     """Traceloop's instrumentation of LlamaIndex."""
     said = {"traceloop.span.kind": "task", "traceloop.entity.name": "FunctionTool.task"}

@@ -200,6 +200,10 @@ def test_the_first_released_schema_is_brought_to_this_one_and_keeps_its_data(
     assert opened.rows(f"{asked} ORDER BY 1") == [{"trace": "a"} | known, {"trace": "b"} | known]
     assert opened.rows("SELECT route, spans FROM traces WHERE route = 'a'") == [{"route": "a", "spans": 1}]
     assert opened.rows("SELECT * FROM open_traces") == []
+    assert opened.rows("SELECT graph_path FROM spans ORDER BY trace_id") == [
+        {"graph_path": "team/plan"},
+        {"graph_path": None},
+    ]
     assert opened.rows("SELECT 1 FROM duckdb_views() WHERE view_name = 'no_longer'") == []
     opened.store.close()
     Store(tmp_path / "fresh.duckdb").close()

@@ -28,3 +28,9 @@ CREATE MACRO sum_keys(v, pattern) AS CAST(list_sum(list_transform(
 CREATE MACRO seconds_between(said) AS (
     epoch_ns(CAST(trim(substr(said, instr(said, '+') + 1), '"') AS TIMESTAMPTZ)) - CAST(split_part(said, '+', 1) AS BIGINT)
 ) / 1e9;
+
+-- LangGraph's `plan:<id>|1|look:<id>` is `plan/look`: the number tells graphs that one node called apart.
+CREATE MACRO graph_path(namespace) AS CASE WHEN contains(namespace, '|') THEN array_to_string(list_transform(
+    list_filter(string_split(namespace, '|'), lambda part: NOT regexp_full_match(part, '[0-9]+')),
+    lambda part: split_part(part, ':', 1)
+), '/') END;

@@ -80,6 +80,7 @@ CREATE TABLE IF NOT EXISTS spans (
     agent_step BIGINT,
     workflow_name VARCHAR,
     graph_node VARCHAR,
+    graph_path VARCHAR,
     conversation_id VARCHAR,
     user_id VARCHAR,
     tags VARCHAR[],

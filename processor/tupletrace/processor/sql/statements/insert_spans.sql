@@ -84,6 +84,7 @@ SELECT
     whole_number(b.agent_step) AS agent_step,
     b.workflow_name,
     b.graph_node,
+    b.graph_path,
     b.conversation_id,
     b.user_id,
     -- LangChain numbers the steps of a chain by tags of its own.
