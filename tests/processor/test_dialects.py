@@ -434,7 +434,10 @@ def test_steps_that_langchain_numbers_are_no_tags(stored: Any) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        {"langfuse.observation.type": "span", "langfuse.observation.metadata.langgraph_checkpoint_ns": '"{}"'},
+        {
+            "langfuse.observation.type": "span",
+            "langfuse.observation.metadata.langgraph_checkpoint_ns": '"{}"',
+        },
         {"langsmith.span.kind": "chain", "langsmith.metadata.langgraph_checkpoint_ns": "{}"},
         {"mlflow.spanType": "CHAIN", "metadata": '{{"langgraph_checkpoint_ns": "{}"}}'},
         {"openinference.span.kind": "CHAIN", "metadata": '{{"langgraph_checkpoint_ns": "{}"}}'},
