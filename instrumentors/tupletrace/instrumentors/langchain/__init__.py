@@ -11,6 +11,7 @@ from opentelemetry.trace import get_tracer
 
 from tupletrace.instrumentors.base import Instrumentor, Patches, Wrapper
 from tupletrace.instrumentors.inference import Telemetry
+from tupletrace.instrumentors.langchain import middleware
 from tupletrace.instrumentors.langchain.calls import Calls
 from tupletrace.instrumentors.langchain.embedders import Embedders
 from tupletrace.instrumentors.langchain.families import Choose, adopt
@@ -152,6 +153,10 @@ def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
             "_handle_tool_error": calls.tell,
             "_handle_validation_error": calls.tell,
             "_set_config_context": calls.config_context,
+        },
+        middleware.SUMMARIZATION: {
+            "SummarizationMiddleware._create_summary": middleware.summarize,
+            "SummarizationMiddleware._acreate_summary": middleware.asummarize,
         },
         "langgraph.pregel.main": {
             "Pregel.stream": calls.stream("graph"),

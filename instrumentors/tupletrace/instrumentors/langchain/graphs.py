@@ -30,8 +30,9 @@ class NodeSpan:
         self.attributes: dict[str, AttributeValue] = {names.GRAPH_NODE: run.name}
         places = str(run.metadata.get(_PLACE) or "").split("|")
         if len(places) > 1:
-            # `outer:<id>|inner:<id>`, of which the ids are new with every run.
-            self.attributes[names.GRAPH_PATH] = "/".join(place.split(":")[0] for place in places)
+            # `outer:<id>|1|inner:<id>`: ids are new with every run, numbers tell apart what one node calls.
+            path = (place.split(":")[0] for place in places if not place.isdigit())
+            self.attributes[names.GRAPH_PATH] = "/".join(path)
         self.conversation_id: str | None = None
         self._span = tracer.start_span(run.name, context=run.context)
         self._context = set_span_in_context(self._span, run.context)
@@ -81,8 +82,9 @@ def task_step(name: str, metadata: Mapping[str, Any], around: Mapping[str, Any])
 
 
 def is_agent(graph: Any) -> bool:
-    """Say whether a graph is an agent: LangChain's ``create_agent`` or LangGraph's prebuilt one."""
-    if _bound_metadata(graph).get("ls_integration") == "langchain_create_agent":
+    """Say whether a graph is an agent: one of LangChain's or DeepAgents', or LangGraph's prebuilt one."""
+    metadata = _bound_metadata(graph)
+    if "lc_agent_name" in metadata or metadata.get("ls_integration") == "langchain_create_agent":
         return True
     nodes = frozenset(graph.nodes)
     return "agent" in nodes and ("tools" in nodes or nodes <= _REACT_AGENT)

@@ -13,6 +13,7 @@ from opentelemetry.context import Context
 from tupletrace.instrumentors.context import declared_prompt
 from tupletrace.instrumentors.identity import Prompt, static_prompt
 from tupletrace.instrumentors.langchain.messages import instructions, text_of
+from tupletrace.instrumentors.langchain.middleware import prompt_in
 from tupletrace.instrumentors.langchain.runs import Run, label_below
 
 _MOST_REMEMBERED: Final = 4096
@@ -119,6 +120,7 @@ def resolve(
         or declared_prompt(context)
         or (rendering.prompt if rendering is not None else None)
         or _of_sequence(run.parent)
+        or prompt_in(context)
         or _static(run, messages, params)
     )
 
@@ -145,4 +147,6 @@ def _static(run: Run, messages: Sequence[Any], params: Mapping[str, Any]) -> Pro
     schema = params.get("response_format")
     describe = getattr(schema, "model_json_schema", None)
     schema = describe() if describe is not None else schema
-    return static_prompt(texts, run.agent or label_below(run.parent), schema)
+    # What a middleware of LangChain's asks for itself is no prompt of the agent's.
+    name = run.metadata.get("lc_source") or run.agent or label_below(run.parent)
+    return static_prompt(texts, str(name), schema)
