@@ -136,6 +136,7 @@ def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
         },
         "langchain_core.language_models.chat_models": {
             **{f"BaseChatModel.{name}": wrapper for name, wrapper in models.items()},
+            "BaseChatModel.agenerate": calls.amodels,
             "BaseChatModel._generate_with_cache": calls.generate,
             "BaseChatModel._agenerate_with_cache": calls.agenerate,
             "BaseChatModel._iter_v2_events": calls.events,

@@ -1,5 +1,6 @@
 """The wrapped calls of LangChain and LangGraph: they put the current context where the callbacks cannot."""
 
+import contextlib
 import copy
 import functools
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from tupletrace.instrumentors.current import attach_context, current_context
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.identity import caller_name
 from tupletrace.instrumentors.langchain.recorder import Recorder
-from tupletrace.instrumentors.langchain.runs import CALLER, RUN, Kind, Run
+from tupletrace.instrumentors.langchain.runs import BEGUN, CALLER, RUN, Kind, Run
 from tupletrace.instrumentors.langchain.scope import InScope, Scope, aiterate, iterate
 
 Call = Callable[..., Any]
@@ -53,6 +54,21 @@ class Calls:
         if run is None:
             return wrapped(*args, **kwargs)
         return self._await_ending(wrapped(*args, **kwargs), Scope("model", run=run))
+
+    async def amodels(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        """End the calls of whose end a cancellation keeps LangChain from telling, be they answered or not."""
+        begun: list[Run] = []
+        token = BEGUN.set(begun)
+        try:
+            return await wrapped(*args, **kwargs)
+        except BaseException as error:
+            for run in begun:
+                self._abandon(run, error)
+            raise
+        finally:
+            # What is left to the garbage collector ends in another context.
+            with contextlib.suppress(ValueError):
+                BEGUN.reset(token)
 
     @staticmethod
     def model(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -199,12 +215,26 @@ class Calls:
 
     async def _await_ending(self, awaitable: Any, scope: Scope) -> Any:
         try:
-            return await InScope(awaitable, scope)
+            result = await InScope(awaitable, scope)
         except BaseException as error:
             # LangChain itself reports an exception of a model, with what had been answered by then.
             if scope.kind != "model" or not isinstance(error, Exception):
                 self._close(scope.run, error)
             raise
+        if scope.kind == "model" and scope.run is not None:
+            scope.run.made = result
+        return result
+
+    @guard("langchain cancelled call")
+    def _abandon(self, run: Run, error: BaseException) -> None:
+        if run.run_id is None:
+            return
+        made, answer = run.made, None
+        if made is not None:
+            from langchain_core.outputs import LLMResult
+
+            answer = LLMResult(generations=[made.generations], llm_output=made.llm_output)
+        self._recorder.fail(run.run_id, error, answer)
 
     def _close(self, run: Run | None, error: BaseException) -> None:
         if run is not None:

@@ -1,6 +1,7 @@
 """The open runs of LangChain: whose child each is, where spans below it belong, what they inherit."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
@@ -19,6 +20,8 @@ RUN: Final = create_key("tupletrace.langchain.run")
 """The run whose span is, or is above, the current one."""
 CALLER: Final = create_key("tupletrace.langchain.caller")
 """The function of the user's that asked for events: LangChain makes them in a task of its own."""
+BEGUN: Final[ContextVar["list[Run] | None"]] = ContextVar("tupletrace.langchain.begun", default=None)
+"""The model calls that the asynchronous call around this has begun."""
 _FRAMEWORK: Final = ("asyncio.events", "langgraph.pregel.")
 _NOWHERE: Final = Context()
 _MOST_OPEN: Final = 20_000
@@ -68,6 +71,8 @@ class Run:
     """Shared by the runs that one ``generate`` call started."""
     calls: list[tuple[str, str, str]] | None = None
     """Of an ``AgentExecutor`` the tool calls that it announced: name, input and call id."""
+    made: Any = None
+    """What the model answered, of which LangChain has not told yet."""
     streamed: bool = False
     told: bool = False
     """Whether this tool turned its error into an answer for the model."""

@@ -19,7 +19,7 @@ from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.langchain import graphs, models, prompts, retrievers
 from tupletrace.instrumentors.langchain.messages import any_input, any_output, as_text, is_message, text_of
 from tupletrace.instrumentors.langchain.recorder import Recorder
-from tupletrace.instrumentors.langchain.runs import Run, calling, label_below, new_run
+from tupletrace.instrumentors.langchain.runs import BEGUN, Run, calling, label_below, new_run
 from tupletrace.instrumentors.langchain.scope import Scope, waiting
 
 Outermost = LocalAgentInvocation | WorkflowInvocation
@@ -92,6 +92,8 @@ class Starts:
         run.answered = partial(_answered, invocation, run.parent)
         if scope is not None:
             scope.enter(run)
+        if (begun := BEGUN.get()) is not None:
+            begun.append(run)
         captured = invocation.should_capture_content
         with _request:
             models.describe(invocation, metadata, params, captured=captured)
