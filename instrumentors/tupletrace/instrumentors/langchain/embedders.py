@@ -13,15 +13,13 @@ from tupletrace.instrumentors.langchain.calls import ambient_parent_id
 from tupletrace.instrumentors.langchain.recorder import Recorder
 from tupletrace.instrumentors.langchain.runs import Run, new_run
 from tupletrace.instrumentors.langchain.scope import InScope, Scope
-from tupletrace.instrumentors.langchain.stores import model_of
+from tupletrace.instrumentors.langchain.stores import model_of, passed_on_to
 from tupletrace.instrumentors.summed import SummedEmbeddings
 
 Call = Callable[..., Any]
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 _METHODS: Final = ("embed_documents", "embed_query")
-_PASSING_ON: Final = ("underlying_embeddings", "base_embeddings")
-"""What embeddings are called within others: a cache asks them only for what it does not hold."""
 _EMBEDDING: Final = create_key("tupletrace.langchain.embedding")
 
 
@@ -65,7 +63,7 @@ class Embedders:
     def _begin(self, embeddings: Any) -> Run | None:
         if not self._recorder.listening or get_value(_EMBEDDING) is embeddings:
             return None
-        if any(hasattr(embeddings, name) for name in _PASSING_ON):
+        if passed_on_to(embeddings) is not None:
             return None
         run = new_run("embeddings", "", self._recorder.runs.innermost(ambient_parent_id()), "", {})
         invocation = self._recorder.telemetry.embedding(

@@ -17,11 +17,16 @@ from tupletrace.instrumentors.langchain.recorder import Recorder, finish_retriev
 from tupletrace.instrumentors.langchain.runs import Run
 from tupletrace.instrumentors.langchain.scope import InScope, Scope
 from tupletrace.instrumentors.langchain.starts import Starts
+from tupletrace.instrumentors.langchain.stores import holds
 
 Call = Callable[..., Any]
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
-_SEARCH: Final = re.compile(r"(a?)(similarity_search|max_marginal_relevance_search)")
+_SEARCH: Final = re.compile(
+    r"(a?)(similarity|vector|knn|(?:hybrid_)?max_marginal_relevance|(?:semantic_|knn_)?hybrid)_search(?!_index)"
+)
+_TYPES: Final = {"vector": "similarity", "knn": "similarity", "max_marginal_relevance": "mmr"}
+"""How a method searches -> the same as a retriever's search type."""
 _NOT_SETTINGS: Final = frozenset({"input", "config", "run_id"})
 
 
@@ -49,13 +54,16 @@ class Retrievals:
         match = _SEARCH.match(method)
         if match is None:
             return None
-        return partial(self._asearch if match[1] else self._search, method)
+        search_type = _TYPES.get(match[2], match[2])
+        return partial(self._asearch if match[1] else self._search, method, search_type)
 
-    def _search(self, method: str, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        return self._call(self._direct(instance, method, args, kwargs), wrapped, args, kwargs)
+    def _search(self, method: str, how: str, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        return self._call(self._direct(instance, method, how, args, kwargs), wrapped, args, kwargs)
 
-    def _asearch(self, method: str, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        return self._acall(partial(self._direct, instance, method, args, kwargs), wrapped, args, kwargs)
+    def _asearch(
+        self, method: str, how: str, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs
+    ) -> Any:
+        return self._acall(partial(self._direct, instance, method, how, args, kwargs), wrapped, args, kwargs)
 
     def _call(self, run: Run | None, wrapped: Call, args: Args, kwargs: Kwargs) -> Any:
         if run is None:
@@ -97,12 +105,12 @@ class Retrievals:
         )
 
     @guard("langchain search")
-    def _direct(self, store: Any, method: str, args: Args, kwargs: Kwargs) -> Run | None:
-        if any(one is store for one in _asked()) or not self._recorder.listening:
+    def _direct(self, store: Any, method: str, how: str, args: Args, kwargs: Kwargs) -> Run | None:
+        if any(one is store or holds(one, store) for one in _asked()) or not self._recorder.listening:
             return None
-        search_type = "mmr" if "marginal" in method else "similarity"
-        given = dict(zip(_parameters(type(store), method), args, strict=False)) | kwargs
-        configured = partial(retrievers.search_configuration, store, search_type, given)
+        # The first says what is looked for.
+        given = dict(zip(_parameters(type(store), method)[1:], args[1:], strict=False)) | kwargs
+        configured = partial(retrievers.search_configuration, store, how, given)
         parent = self._recorder.runs.innermost(ambient_parent_id())
         return self._starts.retriever(parent, type(store).__name__, (store,), configured)
 

@@ -3,9 +3,11 @@
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 from opentelemetry.context import create_key, set_value
 from opentelemetry.util.genai.handler import TelemetryHandler
@@ -13,21 +15,38 @@ from opentelemetry.util.genai.invocation import CLIENT_RETRIEVAL_CONTEXT_KEY, Re
 
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.langchain.runs import Run
-from tupletrace.instrumentors.langchain.stores import collection_of, embedding_model_of
+from tupletrace.instrumentors.langchain.settings import setting, settings
+from tupletrace.instrumentors.langchain.stores import (
+    attributes_of,
+    collection_of,
+    default_limit_of,
+    embedding_models_of,
+    embeddings_name,
+    model_of,
+    modes_of,
+)
 from tupletrace.semconv import names
 from tupletrace.semconv.fingerprint import retriever_version
 
 ASKED: Final = create_key("tupletrace.langchain.asked")
 """The retriever and store of the retrieval in progress: how they go about it is no retrieval of its own."""
-_INNER: Final = ("base_retriever", "retriever", "retrievers")
 _STORES: Final = ("vectorstore", "vector_store")
-_RERANKERS: Final = ("base_compressor", "compressor", "reranker", "model", "model_name", "top_n")
-_NOT_SETTINGS: Final = frozenset({"name", "tags", "metadata", "search_type"})
-_LIMITS: Final = ("k", "top_n", "limit", "max_results")
-_SECRETS: Final = ("key", "token", "secret", "password")
+_RETRIEVERS: Final = ("base_retriever", "retriever", "retrievers")
+"""Fields whose values retrieve though they may not be retrievers."""
+_NOT_SETTINGS: Final = frozenset({*_STORES, "name", "tags", "metadata", "search_type", "search_kwargs"})
+_PLAIN: Final = (str, bytes, int, float, type(None))
+_MOST: Final = 64
+_LIMIT: Final = re.compile(
+    r"k|top_?[kn](_results)?|limit|(max|num|number_?of)_?(results|documents|contexts)", re.IGNORECASE
+)
+_COMPONENTS: Final = ("compress_documents", "transform_documents")
+"""What rerankers, filters and splitters can do."""
+_ASKED: Final = frozenset(
+    {"embedding", "query", "query_embedding", "query_text", "query_vector", "text", "vector"}
+)
+"""Arguments of a search that say what is looked for."""
 _IDS: Final = ("id", "_id", "doc_id", "document_id", "chunk_id", "uuid")
 _SCORES: Final = ("relevance_score", "score", "_score", "similarity", "similarity_score")
-_LONGEST_SETTING: Final = 200
 
 
 def begin(
@@ -69,20 +88,16 @@ def configuration(retriever: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
     ``given`` arguments of the call override the retriever's own.
     """
-    found: dict[str, Any] = {"class": _class_of(retriever), **_settings(retriever)}
-    store = store_of(retriever)
-    if store is not None:
+    retriever, given = _unbound(retriever, given)
+    found, store = _component(retriever), store_of(retriever)
+    if store is None:
+        found |= settings(given, deep=True)
+        found |= {"collection": collection_of(retriever, given), "embedding_model": found.get("embeddings")}
+    else:
         search = {**(getattr(retriever, "search_kwargs", None) or {}), **given}
-        search_type = getattr(retriever, "search_type", None)
-        found |= _search(store, getattr(search_type, "value", search_type), search)
+        found |= _search(store, setting("search_type", getattr(retriever, "search_type", None)), search)
     # What a retriever limits itself holds for what it gets of its store, too.
-    limits = (given.get(name, found.get(name)) for name in _LIMITS)
-    if (own := next((limit for limit in limits if isinstance(limit, int)), None)) is not None:
-        found["top_k"] = own
-    if inner := dict(_inner(retriever)):
-        found["retrievers"] = inner
-    if reranker := _reranker(retriever):
-        found["reranker"] = reranker
+    found["top_k"] = next(_limits({**found, **given}), found.get("top_k"))
     return found
 
 
@@ -100,68 +115,88 @@ def _class_of(thing: Any) -> str:
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
+def _unbound(retriever: Any, given: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """Return what is asked where arguments or alternatives are bound to it, and with which arguments."""
+    while True:
+        fields: Mapping[str, Any] = getattr(retriever, "__dict__", {})
+        inner = fields.get("bound", fields.get("default"))
+        if not hasattr(inner, "invoke"):
+            return retriever, given
+        retriever, given = inner, {**fields.get("kwargs", {}), **given}
+
+
 def _search(store: Any, search_type: Any, search: Mapping[str, Any]) -> dict[str, Any]:
+    how = {name: value for name, value in search.items() if name not in _ASKED}
+    top_k = how.pop("k", None)
+    if top_k is None:
+        top_k = _default_k(type(store)) or default_limit_of(store)
+    found = settings(how, deep=True) or None
+    return {**_store(store, how), "search_type": search_type, "top_k": top_k, "search": found}
+
+
+def _component(owner: Any) -> dict[str, Any]:
+    """Return class and settings of a retriever or of what works on its documents, and whom they ask."""
+    found: dict[str, Any] = {"class": _class_of(owner)}
+    for field, value in attributes_of(owner).items():
+        name = field.strip("_")
+        if name not in _NOT_SETTINGS and (said := _described(name, value)) is not None:
+            found[name] = said
+    private: Mapping[str, Any] = getattr(owner, "__pydantic_private__", None) or {}
+    parts = {name: _part(name, value) for name, value in private.items()}
+    return found | {name: part for name, part in parts.items() if part is not None}
+
+
+def _limits(found: Mapping[str, Any]) -> Iterator[int]:
+    for name, value in found.items():
+        if isinstance(value, int) and _LIMIT.fullmatch(name):
+            yield value
+        elif isinstance(value, dict) and "config" in name.lower():
+            yield from _limits(cast("dict[str, Any]", value))
+
+
+def _described(name: str, value: Any) -> Any:
+    if (said := setting(name, value)) is not None or isinstance(value, _PLAIN):
+        return said
+    if isinstance(value, list):
+        members = [_part(name, one) for one in value[:_MOST]]
+        return [one for one in members if one is not None] or None
+    said = _part(name, value)
+    return model_of(value) if said is None else said
+
+
+def _part(name: str, value: Any) -> Any:
+    match _role(type(value)):
+        case "store":
+            return _store(value)
+        case "retriever":
+            return configuration(value, {})
+        case "component":
+            return _component(value)
+        case "embeddings":
+            return embeddings_name(value)
+        case _:
+            return configuration(value, {}) if name in _RETRIEVERS and hasattr(value, "invoke") else None
+
+
+@functools.lru_cache(maxsize=512)
+def _role(kind: type) -> str | None:
+    kinds = {parent.__name__ for parent in kind.__mro__}
+    if "VectorStore" in kinds or "BaseRetriever" in kinds:
+        return "store" if "VectorStore" in kinds else "retriever"
+    if any(hasattr(kind, does) for does in _COMPONENTS):
+        return "component"
+    return "embeddings" if hasattr(kind, "embed_query") else None
+
+
+def _store(store: Any, how: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    models = embedding_models_of(store)
     return {
         "store": type(store).__qualname__,
-        "collection": collection_of(store),
-        "embedding_model": embedding_model_of(store),
-        "search_type": search_type,
-        "top_k": search.get("k", _default_k(type(store))),
-        "score_threshold": search.get("score_threshold"),
-        "fetch_k": search.get("fetch_k"),
-        "lambda_mult": search.get("lambda_mult"),
-        "filter": _filter_keys(search.get("filter") or search.get("pre_filter")),
+        "collection": collection_of(store, how),
+        "embedding_model": next(iter(models), None),
+        "more_models": models[1:] or None,
+        "modes": modes_of(store) or None,
     }
-
-
-def _settings(retriever: Any) -> dict[str, Any]:
-    fields: Iterable[str] = getattr(type(retriever), "model_fields", ())
-    values = {name: getattr(retriever, name, None) for name in fields if _is_setting(name)}
-    return {
-        name: value
-        for name, value in values.items()
-        if isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= _LONGEST_SETTING)
-    } | ({"weights": weights} if isinstance(weights := getattr(retriever, "weights", None), list) else {})
-
-
-def _is_setting(name: str) -> bool:
-    return name not in _NOT_SETTINGS and not any(secret in name.lower() for secret in _SECRETS)
-
-
-def _inner(retriever: Any) -> Iterable[tuple[str, Any]]:
-    for name in _INNER:
-        value = getattr(retriever, name, None)
-        if isinstance(value, list):
-            yield name, [configuration(one, {}) for one in value]
-        elif hasattr(value, "invoke"):
-            yield name, configuration(value, {})
-
-
-def _reranker(owner: Any) -> dict[str, Any] | None:
-    compressor = getattr(owner, "base_compressor", None)
-    if compressor is None:
-        return None
-    facts = {name: getattr(compressor, name, None) for name in _RERANKERS}
-    plain = {name: value for name, value in facts.items() if isinstance(value, (str, int, float))}
-    return {"class": type(compressor).__qualname__, **plain}
-
-
-def _filter_keys(condition: Any) -> list[str] | str | None:
-    if not condition:
-        return None
-    if not isinstance(condition, Mapping):
-        return getattr(condition, "__qualname__", type(condition).__qualname__)
-    return sorted(_keys(condition, ""))
-
-
-def _keys(value: Any, path: str) -> set[str]:
-    if isinstance(value, Mapping):
-        return {path + key for key in value} | {
-            found for key, below in value.items() for found in _keys(below, f"{path}{key}.")
-        }
-    if isinstance(value, list):
-        return {found for below in value for found in _keys(below, path)}
-    return set()
 
 
 @functools.lru_cache(maxsize=256)
