@@ -80,6 +80,25 @@ def test_what_is_no_tool_is_none(layers: Any, said: str) -> None:
     assert "tools" not in layers((1, None, LLM | {"gen_ai.tool.definitions": said}))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param('[{"name": "search", "description": "\\ud800"}]', id="half a surrogate pair"),
+        pytest.param(f'[{{"name": "search", "parameters": {"[" * 5_000}', id="nested without end"),
+    ],
+)
+def test_what_python_cannot_read_or_write_spoils_no_other_span(database: Any, otlp: Any, said: str) -> None:
+    keys = ("gen_ai.tool.definitions", "llm.prompt_template.template")
+    Asked.trace += 1
+    odd = [otlp.span(Asked.trace, place, None, LLM | {key: said}) for place, key in enumerate(keys, 2)]
+    named = otlp.span(Asked.trace, 1, None, LLM | {"gen_ai.tool.definitions": json.dumps([TOOL])})
+    database.insert(otlp.request(*odd, named))
+    query = "SELECT tools_version FROM spans WHERE trace_id = ? ORDER BY span_id"
+    versions = [row["tools_version"] for row in database.rows(query, [f"{Asked.trace:032x}"])]
+    assert versions[0] == fingerprint.tools_identity([TOOL])[1]
+    assert len(versions) == 3
+
+
 DECLARED = [
     LLM | {"prompt.id": "answer", "llm.prompt_template.version": "3"},
     LLM | {"metadata": '{"lc_hub_owner": "-", "lc_hub_repo": "answer", "lc_hub_commit_hash": "3"}'},

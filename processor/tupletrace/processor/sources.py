@@ -64,9 +64,18 @@ def engine() -> duckdb.DuckDBPyConnection:
 
 
 def mapped(values: pa.Array, meaning: Callable[[str], str | None]) -> pa.Array:
-    """Return what the values mean; each distinct one is asked about once."""
+    """Return what the values mean (JSON nested too deep: nothing); each distinct one is asked about once."""
+
+    def meant(value: str) -> bytes | None:
+        try:
+            said = meaning(value)
+        except RecursionError:
+            return None
+        # JSON can escape half a surrogate pair, which UTF-8 cannot say.
+        return None if said is None else said.encode("utf-8", "replace")
+
     encoded = values.dictionary_encode()
-    meanings = [None if value is None else meaning(value) for value in encoded.dictionary.to_pylist()]
+    meanings = [None if value is None else meant(value) for value in encoded.dictionary.to_pylist()]
     return pa.array(meanings, pa.string()).take(encoded.indices)
 
 
