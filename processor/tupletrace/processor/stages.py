@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from tupletrace.processor import metrics
+from tupletrace.processor.sources import engine
 
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
@@ -18,6 +19,9 @@ _logger: Final = logging.getLogger(__name__)
 GROUP: Final = "tupletrace_processor"
 _KEPT: Final = ("trace_id", "span_id", "start_unix_nano", "journal_seq")
 """What says which span a row is: a stage may leave rows out, not rename them or add some."""
+_TIMES: Final = {"start_unix_nano", "duration_ns"}
+_STORABLE: Final = "SELECT count(hash(COLUMNS(*))), max(start_unix_nano + duration_ns) FROM made"
+"""Fails of what DuckDB cannot store, such as a key twice in a map or an end past all times."""
 Stage = Callable[[pa.Table], pa.Table]
 
 
@@ -28,7 +32,8 @@ def installed() -> tuple[tuple[str, Stage], ...]:
     for entry_point in sorted(entry_points(group=GROUP), key=lambda one: one.name):
         try:
             found.append((entry_point.name, entry_point.load()))
-        except Exception:
+        # Also what ends a program: here it would end the index alone.
+        except BaseException:
             metrics.STAGE_FAILURES.labels(entry_point.name).inc()
             _logger.exception("the stage %s (%s) cannot be loaded", entry_point.name, entry_point.value)
     return tuple(found)
@@ -41,7 +46,7 @@ def run(batch: pa.Table) -> pa.Table:
     for name, stage in installed():
         try:
             batch = _checked(batch, stage(batch))
-        except Exception:
+        except BaseException:
             metrics.STAGE_FAILURES.labels(name).inc()
             _logger.exception("the stage %s failed; %d spans are stored without it", name, batch.num_rows)
     return batch
@@ -60,10 +65,16 @@ def _checked(before: pa.Table, after: Any) -> pa.Table:
     if not isinstance(after, pa.Table):
         raise TypeError(f"a stage returns a pyarrow.Table, not {type(after).__name__}")
     made = after.select(before.column_names).cast(before.schema)
+    made.validate(full=True)
     # Which rows are left, in the order in which they came.
-    left = before.filter(_among(before, made)).select(_KEPT)
-    if not left.equals(made.select(_KEPT)):
+    left = before.filter(_among(before, made))
+    if not left.select(_KEPT).equals(made.select(_KEPT)):
         raise ValueError(f"a stage leaves {', '.join(_KEPT)} and the order of the rows as they are")
+    changed = {name for name in made.column_names if not made[name].equals(left[name])}
+    if changed:
+        with engine().cursor() as cursor:
+            cursor.register("made", made.select([*(changed | _TIMES)]))
+            cursor.execute(_STORABLE).fetchall()
     return made
 
 
