@@ -10,7 +10,9 @@ import pytest
 from llama_index.core import Document, PromptTemplate, SummaryIndex, VectorStoreIndex
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, CompletionResponse, LLMMetadata
+from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms import CustomLLM
+from llama_index.core.memory import ChatSummaryMemoryBuffer
 from llama_index.core.prompts import ChatPromptTemplate, RichPromptTemplate, SelectorPromptTemplate
 from llama_index.core.retrievers import QueryFusionRetriever
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -159,6 +161,22 @@ def test_what_condenses_a_chat_engines_question_has_a_name_of_its_own(
     assert answer == again
     assert condense[0] == "condense_prompt_template"
     assert answer[0] == "test_what_condenses_a_chat_engines_question_has_a_name_of_its_own"
+
+
+def test_a_summary_of_the_talk_is_no_prompt(llm: Any, endpoint: Any, identities: Any) -> None:
+    """It is another one in every turn, and stands where instructions do."""
+    turns = iter(range(100))
+    endpoint.reply = lambda _: endpoint.says(f"Answer {next(turns)} to a long question")
+    memory = ChatSummaryMemoryBuffer.from_defaults(llm=llm(), token_limit=10, tokenizer_fn=str.split)
+    engine = SimpleChatEngine.from_defaults(llm=llm(), memory=memory, system_prompt="Be brief.")
+    for _ in range(3):
+        engine.chat("Tell me something of some length, please")
+    found = identities()
+    assert {name for name, *_ in found} > {"summarize_prompt"}
+    assert len(set(found)) == 2
+    plain = SimpleChatEngine.from_defaults(llm=llm(), memory=memory)
+    plain.chat("Tell me something of some length, please")
+    assert [name for name, *_ in identities()] == ["summarize_prompt", None]
 
 
 def test_using_prompt_beats_the_template(llm: Any, identities: Any) -> None:

@@ -6,12 +6,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from llama_index.core import Document, MockEmbedding, StorageContext, VectorStoreIndex
+from llama_index.core import Document, MockEmbedding, SQLDatabase, StorageContext, VectorStoreIndex
 from llama_index.core.postprocessor import SimilarityPostprocessor
+from llama_index.core.query_engine import NLSQLTableQueryEngine
 from llama_index.core.retrievers import BaseRetriever, QueryFusionRetriever
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.core.vector_stores import ExactMatchFilter, MetadataFilters, SimpleVectorStore
 from pydantic import PrivateAttr
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import StaticPool
 
 pytestmark = pytest.mark.usefixtures("instrumented")
 
@@ -160,6 +163,71 @@ def test_a_retriever_of_the_users_own_is_named_after_its_class(named: Any) -> No
     (retrieval,) = named("retrieval")
     assert retrieval.attributes[NAME] == "Fixed"
     assert retrieval.attributes["gen_ai.retrieval.documents"] == '[{"id": "1"}]'
+
+
+class Twice(BaseRetriever):
+    """Asks a retriever of whatever name, and keeps what it is constructed with."""
+
+    def __init__(self, inner: Any, factor: float, mode: str = "plain", user_id: str = "ann") -> None:
+        self._first_stage, self.factor, self._mode, self.user_id = inner, factor, mode, user_id
+        self.asked = 0
+        super().__init__()
+
+    def _retrieve(self, query_bundle: Any) -> list[NodeWithScore]:
+        self.asked += 1
+        return self._first_stage.retrieve(query_bundle)
+
+
+def test_a_retriever_of_the_users_own_is_known_by_what_it_is_made_of(named: Any, spans: Any) -> None:
+    """Not by what it counts, nor by who asks."""
+    index = build()
+
+    def version(retriever: Any) -> str:
+        spans.clear()
+        retriever.retrieve("What is Paris?")
+        return str(named("retrieval")[0].attributes[VERSION])
+
+    one = Twice(index.as_retriever(similarity_top_k=1), 0.5)
+    known = version(one)
+    assert version(one) == known
+    assert version(Twice(index.as_retriever(similarity_top_k=1), 0.5, user_id="bob")) == known
+    others = [
+        Twice(index.as_retriever(similarity_top_k=2), 0.5),
+        Twice(index.as_retriever(similarity_top_k=1), 0.6),
+        Twice(index.as_retriever(similarity_top_k=1), 0.5, mode="other"),
+    ]
+    assert len({known, *map(version, others)}) == 4
+
+
+def test_what_is_asked_of_tables_is_a_retrieval_too(llm: Any, endpoint: Any, tree: Any, named: Any) -> None:
+    """The engine does not ask the retriever as others do."""
+    memory = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    with memory.begin() as connection:
+        for table in ("city", "river"):
+            connection.execute(text(f"CREATE TABLE {table} (name TEXT)"))
+            connection.execute(text(f"INSERT INTO {table} VALUES ('Paris'), ('Lyon')"))
+    endpoint.reply = lambda _: endpoint.says("SELECT name FROM city")
+
+    def ask(*tables: str) -> str:
+        database = SQLDatabase(memory, include_tables=[*tables])
+        engine = NLSQLTableQueryEngine(
+            database, tables=[*tables], llm=llm(), embed_model=MockEmbedding(embed_dim=4)
+        )
+        engine.query("Which cities are there?")
+        return str(named("retrieval")[-2].attributes[VERSION])
+
+    version = ask("city")
+    assert tree() == [
+        (
+            "invoke_workflow NLSQLTableQueryEngine",
+            [("retrieval", ["chat gpt-4o-mini", "retrieval"]), "chat gpt-4o-mini"],
+        )
+    ]
+    assert [span.attributes[NAME] for span in named("retrieval")] == ["NLSQLRetriever", "SQLRetriever"]
+    answer = named("chat")[-1].attributes
+    assert (answer[NAME], answer[VERSION]) == ("NLSQLRetriever", version)
+    assert len(json.loads(named("retrieval")[0].attributes["gen_ai.retrieval.documents"])) == 1
+    assert ask("city", "river") != version
 
 
 def test_a_failing_retriever_raises_to_the_user_and_fails_its_span(failures: Any, spans: Any) -> None:

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from opentelemetry.context import Context, attach, detach
+from opentelemetry.util.genai._conversation_context import get_ambient_conversation_id
 from opentelemetry.util.genai.invocation import EmbeddingInvocation, InferenceInvocation
 from opentelemetry.util.genai.types import Error
 from opentelemetry.util.genai.utils import fq_exception_type
@@ -75,9 +76,10 @@ class Call(Generic[InvocationT]):
     def __init__(self, invocation: InvocationT, context: Context | None = None) -> None:
         self.invocation = invocation
         declared = declared_attributes()
-        conversation = declared.pop(names.CONVERSATION_ID, None)
-        if invocation.conversation_id is None:
-            invocation.conversation_id = conversation
+        around = get_ambient_conversation_id(invocation.context)
+        conversation = invocation.conversation_id or declared.get(names.CONVERSATION_ID) or around
+        if conversation:
+            invocation.conversation_id = declared[names.CONVERSATION_ID] = conversation
         invocation.attributes.update(declared)
         self._scope: Scope | None = Scope(context if context is not None else invocation.context)
 

@@ -8,11 +8,19 @@ from tupletrace.instrumentors.context import declared_prompt
 from tupletrace.instrumentors.identity import Prompt, caller_name, static_prompt
 from tupletrace.instrumentors.llama_index.engines import current_engine, engine_caller, in_conversation
 from tupletrace.instrumentors.llama_index.retrievers import current_retriever
-from tupletrace.instrumentors.llama_index.templates import SYSTEM_ROLES, Template, predicted, source_of
+from tupletrace.instrumentors.llama_index.templates import (
+    SYSTEM_ROLES,
+    Template,
+    message_text,
+    predicted,
+    source_of,
+)
 from tupletrace.instrumentors.llama_index.trajectory import Step, current_step
 from tupletrace.semconv import fingerprint
 
 _SHORTEST_LITERAL: Final = 24
+_SUMMARIZE: Final = "summarize_prompt"
+"""What a memory that summarizes calls the prompt it does so by."""
 Messages = Sequence[tuple[str, str]]
 """``(role, text)`` in order."""
 
@@ -34,8 +42,10 @@ def call_prompt(llm: Any, messages: Messages, response_schema: Any = None) -> Pr
     system = [message for message in messages if message[0] in SYSTEM_ROLES]
     if templates:
         unknown = [message for message in system if sources[message] is None]
-        return _from_templates(templates, unknown)
-    return static_prompt(system, engine_caller(), response_schema) or _held(messages)
+        return _from_templates(templates, _lasting(unknown))
+    lasting = _lasting(system)
+    name = _SUMMARIZE if lasting and lasting[0][1] == _summarize_prompt() else engine_caller()
+    return static_prompt(lasting, name, response_schema) or _held(messages)
 
 
 def agent_prompt(step: Step | None, messages: Messages) -> Prompt | None:
@@ -61,6 +71,19 @@ def described_tools(messages: Messages) -> list[Mapping[str, Any]]:
     if step is None or not any(_described(step.agent)) or agent_prompt(step, messages) is None:
         return []
     return [tool.metadata.to_openai_tool() for tool in getattr(step.agent, "tools", None) or ()]
+
+
+def _lasting(system: Messages) -> Messages:
+    """Return of an engine's system messages those of every turn: not the summary of the talk so far."""
+    prefix = {message_text(message) for message in getattr(current_engine(), "_prefix_messages", None) or ()}
+    if own := [message for message in system if message[1] in prefix]:
+        return own
+    summarize = _summarize_prompt()
+    return system if summarize is None else [message for message in system if message[1] == summarize]
+
+
+def _summarize_prompt() -> Any:
+    return getattr(getattr(current_engine(), "_memory", None), _SUMMARIZE, None)
 
 
 def _described(agent: Any) -> tuple[Any, ...]:

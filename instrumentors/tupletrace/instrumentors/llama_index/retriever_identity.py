@@ -1,5 +1,7 @@
 """What identifies a retriever: where it looks, with which embedding model, how, and what it drops after."""
 
+import functools
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,6 +34,13 @@ _SEARCH: Final = (
 _CHILDREN: Final = ("retrievers", "retriever", "vector_retriever", "retriever_dict", "sub_retrievers")
 _UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _SECRET: Final = re.compile(r"key|token|secret|password|callback", re.IGNORECASE)
+_NO_SETTING: Final = re.compile(
+    r"(?:^|_)(?:ids?|user|tenant|session|conversation|thread|timeout|verbose)(?:_|$)|"
+    r"key|token|secret|password|callback",
+    re.IGNORECASE,
+)
+"""Who asks, what opens the way, and what has no part in what is found."""
+_WORD: Final = re.compile(r"[\w.-]{1,64}")
 _DEPTH: Final = 4
 
 
@@ -71,6 +80,8 @@ def _config(retriever: Any, depth: int) -> dict[str, Any]:
         "collection": _collection(retriever),
         "embedding_model": _embedding_model(retriever),
         "filter_keys": _filter_keys(_field(retriever, "filters")),
+        "tables": _tables(_field(retriever, "sql_database")),
+        "own": _own(retriever),
     }
     if depth:
         config["retrievers"] = [_config(child, depth - 1) for child in _children(retriever)] or None
@@ -141,7 +152,40 @@ def _children(retriever: Any) -> list[Any]:
             children += value
         elif value is not None:
             children.append(value)
-    return [child for child in children if hasattr(child, "retrieve")]
+    found = [child for child in children if hasattr(child, "retrieve")]
+    # A class of the user's own has a retriever under any name.
+    others = (value for _, value in sorted(getattr(retriever, "__dict__", {}).items()))
+    return found + [one for one in others if hasattr(type(one), "retrieve") and one not in found]
+
+
+def _tables(database: Any) -> list[str] | None:
+    """Return the tables that SQL may be written about."""
+    if database is None:
+        return None
+    included = _field(database, "include_tables")
+    every = set(_field(database, "all_tables") or ()) - set(_field(database, "ignore_tables") or ())
+    return sorted(map(str, included or every)) or None
+
+
+def _own(retriever: Any) -> dict[str, Any] | None:
+    """Return what a class of the user's own is constructed with, as far as it keeps it by that name."""
+    kind = type(retriever)
+    if kind.__module__.startswith("llama_index."):
+        return None
+    own = {name: _field(retriever, name) for name in _parameters(kind) if not _NO_SETTING.search(name)}
+    return {name: value for name, value in own.items() if _is_setting(value)} or None
+
+
+def _is_setting(value: Any) -> bool:
+    return isinstance(value, bool | int | float) or (isinstance(value, str) and bool(_WORD.fullmatch(value)))
+
+
+@functools.lru_cache(maxsize=256)
+def _parameters(kind: type) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(inspect.signature(kind).parameters))
+    except (TypeError, ValueError):
+        return ()
 
 
 def _postprocessor(postprocessor: Any) -> dict[str, Any]:

@@ -48,9 +48,8 @@ def family(telemetry: TelemetryHandler) -> Family:
         return call
 
     retrieve = around("llama_index retriever", begin)
-    return Family(
-        "llama_index.core.base.base_retriever.BaseRetriever", {"retrieve": retrieve, "aretrieve": retrieve}
-    )
+    methods = ("retrieve", "aretrieve", "retrieve_with_metadata", "aretrieve_with_metadata")
+    return Family("llama_index.core.base.base_retriever.BaseRetriever", dict.fromkeys(methods, retrieve))
 
 
 def _postprocessors(retriever: Any) -> Iterable[Any]:
@@ -81,13 +80,15 @@ class RetrieverCall(Call[RetrievalInvocation]):
 
     def read(self, result: Any) -> None:
         """Take ids and scores of the documents; their text where content may be captured."""
+        # Of the SQL it wrote, and what that returned, a retriever of tables tells beside the nodes.
+        nodes = result[0] if isinstance(result, tuple) and result and isinstance(result[0], list) else result
         # An iterator is the user's to read.
-        if isinstance(result, list | tuple):
-            documents = [_document(node, self.text_on_span) for node in result]
+        if isinstance(nodes, list | tuple):
+            documents = [_document(node, self.text_on_span) for node in nodes]
             attributes = self.invocation.attributes
             attributes[names.RETRIEVAL_DOCUMENTS] = json.dumps(documents, ensure_ascii=False)
             name, version = attributes[names.RETRIEVER_NAME], attributes[names.RETRIEVER_VERSION]
-            found(self.invocation.context, str(name), str(version), result)
+            found(self.invocation.context, str(name), str(version), nodes)
 
 
 def _document(node: Any, with_text: bool) -> dict[str, Any]:
