@@ -249,6 +249,14 @@ def test_what_the_journal_cannot_give_again_is_given_up_only_when_that_is_said(
     assert rows(file)[0] == [{"n": SPANS - 40, "ids": 20}]
 
 
+def test_a_whole_journal_gives_again_what_nobody_noted_a_request_of(file: Path, rows: Any) -> None:
+    """Databases of the first versions, brought to this one, have such rows."""
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("UPDATE spans SET journal_seq = 0 WHERE journal_seq < 3")
+    assert rebuild.rebuild(file, lambda _done, _total: None)
+    assert rows(file) == (WHOLE, "")
+
+
 def test_nor_beside_a_running_processor(
     file: Path, tupletrace: Callable[..., Any], start_processor: Callable[..., Any]
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from tupletrace.processor import content, decode, index, journal, journal_file
+from tupletrace.processor import content, decode, index, journal, journal_file, snapshot
 from tupletrace.processor.database import statement
 from tupletrace.processor.dropping import Place
 from tupletrace.processor.journal import Journal, journal_folder
@@ -315,6 +315,21 @@ def test_spans_go_from_every_place_with_all_that_hangs_on_them(copied: Kept) -> 
         assert left == [[]] * len(tables)
         assert copied.ask("SELECT count(*) FROM spans", "FROM lost_requests") == [[(8,)], []]
         copied.rebuild()
+
+
+def test_a_snapshot_of_before_brings_nothing_back_when_it_is_restored(
+    copied: Kept, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("elsewhere") / "s.duckdb"
+    snapshot.save(copied.path, file, silent)
+    for policy in (Policy(content_s=WEEK_S), Policy(spans_s=WEEK_S)):
+        copied.retain(policy)
+        dropped = copied.answers(), copied.ask("SELECT count(*) FROM spans")
+        kept, _ = snapshot.restore(copied.path, file, silent)
+        assert kept
+        kept.unlink()
+        assert copied.holding(SECRET) == []
+        assert (copied.answers(), copied.ask("SELECT count(*) FROM spans")) == dropped
 
 
 @pytest.mark.parametrize(

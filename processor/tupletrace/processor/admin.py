@@ -40,6 +40,9 @@ class Admin:
         """Work on ``place``; ``run`` lets a job make its steps between those of the index."""
         self._place, self._admission, self._run = place, admission, run
         self._copying = threading.Lock()
+        self._copy = place.path.with_name(place.path.name + ".copying")
+        # Of one that was killed.
+        database.remove(self._copy)
         self.routes: Final = [
             Route("/admin/snapshot", self._snapshot, methods=["POST"]),
             *(Route(f"/admin/{name}", partial(self._job, name), methods=["POST"]) for name in jobs.NAMES),
@@ -76,8 +79,7 @@ class Admin:
 
     def _taken(self) -> BinaryIO:
         """Return a snapshot whose file has no name any more: its room is given back whatever happens."""
-        path, store = self._place.path, self._place.store
-        copy = path.with_name(path.name + ".copying")
+        path, store, copy = self._place.path, self._place.store, self._copy
         with self._copying:
             self._admission.check_disk(path.stat().st_size)
             try:

@@ -23,7 +23,7 @@ _SAVE_BYTES: Final = 256 * 2**20
 _WORTHWHILE: Final = 0.25
 """Of the blocks free. New rows fill them again: where as much comes as goes nothing need be copied."""
 _FREE: Final = """
-    SELECT free_blocks / greatest(total_blocks, 1)
+    SELECT free_blocks / greatest(total_blocks, 1), current_setting('temp_directory')
     FROM pragma_database_size()
     WHERE database_name = current_database()
 """
@@ -37,11 +37,13 @@ def compacting(path: Path, store: Store, *, always: bool = False) -> Job[None]:
     """
     yield from saved(store)
     with store.cursor() as cursor:
-        ((share,),) = cursor.execute(_FREE).fetchall()
+        ((share, temporary),) = cursor.execute(_FREE).fetchall()
     if not always and share < _WORTHWHILE and path.stat().st_size > _SMALL_BYTES:
         return
     for left in path.parent.glob(f"{path.name}.compacting-*"):
-        left.unlink() if left.is_file() else left.rmdir()
+        # What is open may itself have been such a copy, and have its temporary files there.
+        if str(left) != temporary:
+            database.remove(left.with_name(left.name.removesuffix(".tmp")))
     # A name of its own each time: DuckDB remembers those of the files that it has open.
     target = path.with_name(f"{path.name}.compacting-{time.time_ns()}")
     ended = threading.Event()
@@ -56,8 +58,9 @@ def compacting(path: Path, store: Store, *, always: bool = False) -> Job[None]:
                 ended.set()
             other = copying.result()
         yield from succeeding(path, store, other)
-    finally:
+    except BaseException:
         database.remove(target)
+        raise
 
 
 def saved(store: Store) -> Job[None]:

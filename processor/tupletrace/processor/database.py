@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
+from shutil import rmtree
 from typing import Final
 from weakref import WeakSet
 
@@ -36,23 +37,10 @@ _MEMORY_SHARE: Final = 0.5
 _MOST_MEMORY: Final = 512 * 2**20
 """DuckDB keeps what it read and wrote of the file while there is room: without a limit it grows with it."""
 
-
-_NOT_ITS_CONTENT: Final = tuple(
-    os.strerror(number)
-    for number in (
-        errno.EACCES,
-        errno.EPERM,
-        errno.EROFS,
-        errno.EISDIR,
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOMEM,
-        errno.EIO,
-    )
-)
+_NOT_ITS_CONTENT: Final = tuple(map(os.strerror, (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOSPC, errno.EDQUOT, errno.EFBIG,
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO,
+)))  # fmt: skip
 """What the system says when a file cannot be opened whatever is in it."""
 
 
@@ -168,12 +156,20 @@ def aside(path: Path, why: str) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Delete a database that was only being made."""
-    for file in (path, _log(path)):
-        file.unlink(missing_ok=True)
+    """Delete a database that was only being made, with what lies beside it and is named after it."""
+    for left in path.parent.glob(f"{path.name}*"):
+        rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _clear(path: Path) -> None:
+    """Delete the rows that a process which was killed had put on disk while it sorted or joined them."""
+    for name in ("", ".compacting-*", ".rebuilding-*", ".restoring"):
+        for left in path.parent.glob(f"{path.name}{name}.tmp"):
+            rmtree(left, ignore_errors=True)
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:
+    _clear(path)
     try:
         connection = duckdb.connect(
             ":memory:",
@@ -350,7 +346,10 @@ def _create(connection: duckdb.DuckDBPyConnection, path: Path, found: int | None
             )
         if older is not None:
             connection.execute(statement("statements/open_every_trace"))
-            _logger.info("%s brought from schema version %d to %d", path, older, SCHEMA_VERSION)
+            said = (
+                "%s is brought from schema version %d to %d; to read anew what it holds: `tupletrace rebuild`"
+            )
+            _logger.warning(said, path, older, SCHEMA_VERSION)
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tupletrace.processor import failpoint, index
+from tupletrace.processor import database, failpoint, index
 from tupletrace.processor.compact import compacting
 from tupletrace.processor.database import statement
 from tupletrace.processor.dropping import Place, drop
@@ -17,11 +17,15 @@ from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.rebuild import Progress, unfinished
 from tupletrace.processor.store import Store
 from tupletrace.processor.strip import Rule
+from tupletrace.semconv.dialects import COLUMNS
 
 KINDS: Final = {"user": "user_id", "conversation": "conversation_id", "trace": "trace_id"}
 """What may be forgotten: the column of ``spans`` in which it stands."""
-_ATTRIBUTES: Final = {"user": b"user.id", "conversation": b"gen_ai.conversation.id"}
-"""By which a log record says whose it is."""
+ATTRIBUTES: Final = {
+    kind: [source.key for source in COLUMNS.get(column, ()) if not (source.sql or source.dialect)]
+    for kind, column in KINDS.items()
+}
+"""By which what is no span, or is not stored, says whose it is."""
 _RECORDS: Final = "forgotten.jsonl"
 
 
@@ -62,13 +66,16 @@ def forgetting(place: Place, kind: str, value: str, progress: Progress) -> Job[d
     with place.store.changing() as connection:
         asked = statement("statements/due_by_value").replace("$column", KINDS[kind])
         connection.execute(asked, {"value": value})
-        if kind == "conversation":
-            connection.execute("DELETE FROM evaluation_results WHERE conversation_id = ?", [value])
+        names = {"value": value, "own": ATTRIBUTES[kind], "conversation": ATTRIBUTES["conversation"]}
+        connection.execute(statement("statements/about_due"), names)
+        for one in statement("statements/drop_what_is_about").split(";\n\n"):
+            connection.execute(one)
     yield
-    about = (_ATTRIBUTES[kind], value.encode()) if kind in _ATTRIBUTES else None
-    dropped = yield from drop(place, Rule(about=about), progress)
+    dropped = yield from drop(place, Rule(about=_about(place)), progress)
     for left in unfinished(place.path):
         left.unlink()
+    for name in (".restoring",) if place.journal else (".restoring", ".copying"):
+        database.remove(place.path.with_name(place.path.name + name))
     yield from compacting(place.path, place.store, always=True)
     failpoint.passing("forget.dropped")
     record: dict[str, Any] = {
@@ -84,6 +91,11 @@ def forgetting(place: Place, kind: str, value: str, progress: Progress) -> Job[d
     with (folder / _RECORDS).open("a") as records:
         records.write(json.dumps(record) + "\n")
     return record
+
+
+def _about(place: Place) -> dict[bytes, frozenset[bytes]]:
+    found = place.asked("SELECT key, list(value) AS said FROM about GROUP BY key").to_pylist()
+    return {row["key"].encode(): frozenset(map(str.encode, row["said"])) for row in found}
 
 
 def others(path: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from tupletrace.processor.database import StoreError, statement
 from tupletrace.processor.dropping import Place, Progress, drop
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
-from tupletrace.processor.strip import CREDIBLE_UNIX_NANO, Rule
+from tupletrace.processor.strip import CREDIBLE_UNIX_NANO, Dropped, Rule
 from tupletrace.processor.times import seconds
 
 _logger: Final = logging.getLogger(__name__)
@@ -154,13 +154,48 @@ def _since(place: Place) -> dict[str, int | None]:
 
 
 def _moment(us: int) -> str:
-    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat()
+
+
+def again(place: Place, folder: Path, since: datetime) -> Job[None]:
+    """Drop from a database of a past moment what was dropped since then, by the records of a journal."""
+    records = (
+        map(json.loads, (folder / _RECORDS).read_text().splitlines()) if (folder / _RECORDS).exists() else ()
+    )
+    since_then = [record for record in records if datetime.fromisoformat(record["time"]) >= since]
+    for record in since_then:
+        before = int(datetime.fromisoformat(record["before"]).timestamp() * 1e6)
+        yield from _dropping(place, folder, record["what"], record["because"], before, _unseen)
+    if since_then:
+        yield from compacting(place.path, place.store, always=True)
 
 
 def _drop(
     place: Place, what: str, because: str, before: int, progress: Progress
 ) -> Job[dict[str, Any] | None]:
-    folder, content_only = journal_folder(place.path), what == _CONTENT
+    folder = journal_folder(place.path)
+    dropped = yield from _dropping(place, folder, what, because, before, progress)
+    if not (dropped.spans or dropped.log_records or dropped.undecodable):
+        return None
+    record = {
+        "time": datetime.now(UTC).isoformat(),
+        "what": what,
+        "because": because,
+        "before": _moment(before),
+        **asdict(dropped),
+    }
+    with (folder / _RECORDS).open("a") as records:
+        records.write(json.dumps(record) + "\n")
+    metrics.DROPPED.labels(what, because).inc(dropped.spans)
+    _logger.info("dropped %s of %d spans before %s (%s)", what, dropped.spans, record["before"], because)
+    return record
+
+
+def _dropping(
+    place: Place, folder: Path, what: str, because: str, before: int, progress: Progress
+) -> Job[Dropped]:
+    """Drop what is due; ``folder``: the journal, which says when what was received."""
+    content_only = what == _CONTENT
     last = place.store.journal_seq
     said = _known(place) if content_only else {}
     known = said.get(_BEFORE, _EVER_US), said.get(_LOOKED_AT, 0)
@@ -185,20 +220,7 @@ def _drop(
             connection.execute("DELETE FROM meta WHERE key IN (?, ?)", [_BEFORE, _LOOKED_AT])
             reached = [_BEFORE, max(before, known[0]), _LOOKED_AT, last]
             connection.execute("INSERT INTO meta VALUES (?, ?), (?, ?)", reached)
-    if not (dropped.spans or dropped.log_records or dropped.undecodable):
-        return None
-    record = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "what": what,
-        "because": because,
-        "before": _moment(before),
-        **asdict(dropped),
-    }
-    with (folder / _RECORDS).open("a") as records:
-        records.write(json.dumps(record) + "\n")
-    metrics.DROPPED.labels(what, because).inc(dropped.spans)
-    _logger.info("dropped %s of %d spans before %s (%s)", what, dropped.spans, record["before"], because)
-    return record
+    return dropped
 
 
 def _known(place: Place) -> dict[str, int]:

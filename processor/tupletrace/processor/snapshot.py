@@ -15,10 +15,11 @@ from typing import Final, NamedTuple
 
 import duckdb
 
-from tupletrace.processor import ask, database, failpoint, journal
+from tupletrace.processor import ask, database, failpoint, index, journal, retention
 from tupletrace.processor.ask import Processor
 from tupletrace.processor.database import StoreError, first_line, quoted, statement
-from tupletrace.processor.forget import KINDS, Forgotten, forgotten
+from tupletrace.processor.dropping import Place
+from tupletrace.processor.forget import ATTRIBUTES, KINDS, Forgotten, forgotten
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
 from tupletrace.processor.rebuild import Progress, follow
@@ -173,7 +174,7 @@ def restore(path: Path, file: Path, progress: Progress, *, incomplete: bool = Fa
     """Make a snapshot the database at ``path``.
 
     Whoever owns the database calls this. The journal goes on where the snapshot ends, and what was forgotten
-    since it was taken stays forgotten. ``incomplete``: although requests are in neither.
+    or dropped since it was taken does not come back. ``incomplete``: although requests are in neither.
 
     Raises:
         StoreError: it is no snapshot, or not one that the journal goes on from; nothing is changed.
@@ -199,6 +200,7 @@ def restore(path: Path, file: Path, progress: Progress, *, incomplete: bool = Fa
                 why = f"it is neither in {file.name} nor in the journal"
                 store.note_lost([(taken.journal_seq + 1, missing, why)])
             follow(folder, store, progress)
+            index.finished(retention.again(Place(making, store), folder, taken_at))
         kept = database.set_aside(path, "replaced") if path.exists() else None
     return Restored(kept, (journal.first_seq(folder) or taken.journal_seq + 1) - 1)
 
@@ -275,6 +277,11 @@ def find_gone(
         for kind, column in KINDS.items()
     )
     connection.execute(f"CREATE TABLE gone AS {of_kinds}")
+    # What is said of a conversation of which no trace is left goes with it.
+    connection.execute(
+        f"INSERT INTO named SELECT 'conversation', sha256(conversation_id), 0 FROM {spans} AS spans "
+        "WHERE conversation_id IS NOT NULL GROUP BY ALL HAVING bool_and(trace_id IN (FROM gone))"
+    )
     return connection.execute("SELECT count(*) FROM gone").fetchall()[0][0]
 
 
@@ -282,6 +289,9 @@ def staying(columns: Iterable[str]) -> str:
     """Return the condition that a row of a table with these columns is not of what is gone."""
     gone = ["trace_id IN (FROM gone)"] if "trace_id" in columns else []
     for kind, column in KINDS.items():
-        if column in columns:
-            gone.append(f"sha256({column}) IN (SELECT sha256 FROM named WHERE kind = '{kind}')")
+        # Log records, which are no spans, say it among their attributes.
+        said = [column] if column in columns else [f"attributes[{key!r}]" for key in ATTRIBUTES[kind]]
+        if column in columns or "attributes" in columns:
+            of_kind = f"IN (SELECT sha256 FROM named WHERE kind = '{kind}')"
+            gone += [f"sha256({one}) {of_kind}" for one in said]
     return f"({' OR '.join(gone) or 'FALSE'}) IS NOT TRUE"

@@ -1,7 +1,7 @@
 """Requests of the journal without the traces that are due, or without what was said in them."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Final, Protocol
 
@@ -75,8 +75,8 @@ class Rule:
     content_only: bool = False
     before_unix_nano: int | None = None
     """What no stored trace has goes too if it is of a time before this."""
-    about: tuple[bytes, bytes] | None = None
-    """Log records go too that have this attribute with this value."""
+    about: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict[bytes, frozenset[bytes]])
+    """What has an attribute of these with one of its values goes too, if it is of no trace that is stored."""
 
 
 class Strip:
@@ -103,6 +103,8 @@ class Strip:
             if request.signal == wire.TRACES and message is not None
             else self._logs(request, message, due)
             if request.signal == wire.LOGS and message is not None
+            else self._points(request)
+            if request.signal == wire.METRICS and self._rule.before_unix_nano is None
             else self._other(request)
             for request, message in parsed
         ] + later
@@ -116,6 +118,10 @@ class Strip:
         rows: list[dict[str, Any]],
     ) -> Request:
         before = self._rule.before_unix_nano or 0
+        found = list(_records(request.signal, message))
+        unstored = [span for span in found if span.trace_id not in due and self._is_about(span.attributes)]
+        alive = self._among(_ALIVE, {span.trace_id for span in unstored}) if unstored else set[bytes]()
+        due = due | {span.trace_id for span in unstored} - alive
 
         def goes(span: Any) -> bool:
             # What was delivered again, or left out by a stage, is not stored under this request.
@@ -135,12 +141,12 @@ class Strip:
         alive = self._among(_ALIVE, homeless) if self._rule.before_unix_nano is not None else set[bytes]()
         answers = {_response(record) for record in records if not record.trace_id} - {b""}
         judged = self._answered(answers) if answers else set[bytes]()
-        about, before = self._rule.about, self._rule.before_unix_nano or 0
+        before = self._rule.before_unix_nano or 0
 
         def goes(record: Any) -> bool:
             if record.trace_id in due or (not record.trace_id and _response(record) in judged):
                 return True
-            if about and _said(record, about[0]) == about[1]:
+            if self._is_about(record.attributes):
                 return True
             time = _believed(request, record.time_unix_nano or record.observed_time_unix_nano)
             return record.trace_id not in alive and time < before
@@ -154,6 +160,32 @@ class Strip:
         if left:
             message.MergeFromString(kept.logs(left))
         return replace(request, body=message.SerializeToString())
+
+    def _points(self, request: Request) -> Request:
+        """Take out the data points of whom is forgotten, and the exemplars of due traces."""
+        message = _readable(request)
+        if message is None:
+            return self._other(request)
+        measured = [point for metric in _metrics(message) for point in _data(metric)]
+        ids = {one.trace_id for point in measured for one in getattr(point, "exemplars", ())}
+        due = self._among(_TRACES, ids)
+
+        def goes(exemplar: Any) -> bool:
+            return exemplar.trace_id in due or self._is_about(exemplar.filtered_attributes)
+
+        for metric in _metrics(message):
+            _keep(_data(metric), lambda point: not self._is_about(point.attributes))
+            for point in _data(metric):
+                if hasattr(point, "exemplars"):
+                    _keep(point.exemplars, lambda one: not goes(one))
+        body = message.SerializeToString()
+        return request if len(body) == len(request.body) else replace(request, body=body)
+
+    def _is_about(self, attributes: Iterable[Any]) -> bool:
+        about = self._rule.about
+        return bool(about) and any(
+            one.value.string_value in about[one.key] for one in attributes if one.key in about
+        )
 
     def _other(self, request: Request) -> Request:
         if request.damage is not None or not request.body:
@@ -199,7 +231,11 @@ def _believed(request: Request, unix_nano: int) -> int:
 
 def _parsed(request: Request) -> Any:
     """Return the message of a request that has records of traces, None if it has none or cannot be read."""
-    if request.damage is not None or request.signal not in _LEVELS:
+    return _readable(request) if request.signal in _LEVELS else None
+
+
+def _readable(request: Request) -> Any:
+    if request.damage is not None:
         return None
     try:
         return wire.LOOSE_REQUESTS[request.signal].FromString(request.body)
@@ -213,6 +249,18 @@ def _records(signal: str, message: Any) -> Iterator[Any]:
         for resource in getattr(message, resources):
             for scope in getattr(resource, scopes):
                 yield from getattr(scope, records)
+
+
+def _metrics(message: Any) -> Iterator[Any]:
+    for resource in message.resource_metrics:
+        for scope in resource.scope_metrics:
+            yield from scope.metrics
+
+
+def _data(metric: Any) -> Any:
+    """Return the data points of a metric, of whichever kind it is."""
+    kind = metric.WhichOneof("data")
+    return getattr(metric, kind).data_points if kind else []
 
 
 def _taken(signal: str, message: Any, goes: Callable[[Any], bool]) -> int:

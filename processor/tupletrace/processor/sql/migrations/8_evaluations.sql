@@ -26,10 +26,13 @@ SELECT DISTINCT ON (evaluation_id)
     left(
         sha256(concat_ws(chr(9), trace_id, span_id, NULL, response_id, name, evaluator_name, evaluator_version, 1000 * epoch_us(time))), 32
     ) AS evaluation_id,
-    * EXCLUDE (passed),
-    0 AS journal_seq
+    * EXCLUDE (passed)
 FROM (
-    SELECT *, CAST(NULL AS VARCHAR) AS response_id FROM evaluations
+    -- They came with their trace, or later.
+    SELECT evaluations.*, CAST(NULL AS VARCHAR) AS response_id, coalesce(brought.journal_seq, 0) AS journal_seq
+    FROM evaluations
+    LEFT JOIN (SELECT trace_id, min(journal_seq) AS journal_seq FROM spans GROUP BY trace_id) AS brought
+        ON brought.trace_id = evaluations.trace_id
     UNION ALL BY NAME
     SELECT
         attributes['gen_ai.response.id'] AS response_id,
@@ -39,7 +42,8 @@ FROM (
         TRY_CAST(attributes['gen_ai.evaluation.score.value'] AS DOUBLE) AS score_value,
         attributes['gen_ai.evaluation.score.label'] AS score_label,
         attributes['gen_ai.evaluation.explanation'] AS explanation,
-        make_timestamptz(time_unix_nano // 1000) AS time
+        make_timestamptz(time_unix_nano // 1000) AS time,
+        journal_seq
     FROM log_records
     WHERE name = 'gen_ai.evaluation.result' AND trace_id IS NULL AND attributes['gen_ai.response.id'] IS NOT NULL
       AND attributes['gen_ai.response.id'] NOT IN (SELECT response_id FROM spans WHERE response_id IS NOT NULL)

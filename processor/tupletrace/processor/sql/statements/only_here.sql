@@ -1,5 +1,6 @@
 -- How many requests brought something that is here and that the journal cannot give again: those before $first and
--- after $last, its first and its last, and those of `lost`, which nobody can read.
+-- after $last, its first and its last, and those of `lost`, which nobody can read. 0: nobody noted which request it
+-- was; a journal that is there from its beginning has it.
 SELECT count(*) AS requests
 FROM (
     SELECT journal_seq FROM spans
@@ -8,7 +9,7 @@ FROM (
     UNION
     SELECT journal_seq FROM evaluation_results
 ) AS brought
-WHERE journal_seq < $first
+WHERE greatest(journal_seq, 1) < $first
     OR journal_seq > $last
     OR EXISTS (
         SELECT 1
