@@ -9,8 +9,9 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.fake import FakeListLLM, FakeStreamingListLLM
+from langchain_core.language_models.llms import LLM
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, LLMResult
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import StatusCode, get_current_span
 from opentelemetry.util.genai.handler import TelemetryHandler
@@ -195,6 +196,100 @@ def test_cache_writes_count_once_whether_split_by_time_to_live_or_not(
     assert facts.get("tupletrace.usage.cache_write_1h.input_tokens") == details.get(
         "ephemeral_1h_input_tokens"
     )
+
+
+class Completing(LLM):
+    """An LLM that completes text, and answers as told."""
+
+    answer: Any = None
+    telemetry: Any = None
+
+    @property
+    def _llm_type(self) -> str:
+        return "completing"
+
+    def _call(self, *_: Any, **__: Any) -> str:
+        raise NotImplementedError
+
+    def _generate(self, *_: Any, **__: Any) -> LLMResult:
+        if self.telemetry is not None:
+            with self.telemetry.inference("openai", request_model="asked") as inner:
+                inner.response_model_name = "answering-2026"
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("info", "output"),
+    [
+        (
+            {
+                "usage_metadata": {
+                    "input_tokens": 20,
+                    "output_tokens": 5,
+                    "input_token_details": {"cache_read": 8},
+                }
+            },
+            {},
+        ),
+        ({"prompt_eval_count": 20, "eval_count": 5}, {}),
+        ({"token_count": {"input_tokens": 20.0, "output_tokens": 5.0, "total_tokens": 25.0}}, {}),
+        ({}, {"usage": {"input_tokens": 8, "output_tokens": 5, "cache_read_input_tokens": 12}}),
+        ({}, {"token_usage": {"prompt_tokens": 20, "completion_tokens": 5}}),
+    ],
+    ids=["langchain", "ollama", "cohere", "anthropic", "openai"],
+)
+@pytest.mark.parametrize("kind", ["text", "message"])
+def test_counts_are_found_beside_the_text_or_message_that_does_not_hold_them(
+    trace: Any, model: Make, kind: str, info: dict[str, Any], output: dict[str, Any]
+) -> None:
+    if kind == "text":
+        answer = LLMResult(generations=[[Generation(text="x", generation_info=info)]], llm_output=output)
+        Completing(answer=answer).invoke("Hi")
+    else:
+        model(AIMessage("x", response_metadata=info | output)).invoke("Hi")
+
+    (facts,) = [dict(span.attributes) for span in trace.spans]
+    assert (facts["gen_ai.usage.input_tokens"], facts["gen_ai.usage.output_tokens"]) == (20, 5)
+    assert isinstance(facts["gen_ai.usage.input_tokens"], int)
+
+
+def test_the_model_that_answered_with_a_text_is_the_clients_to_say(
+    trace: Any, tracer_provider: TracerProvider
+) -> None:
+    answer = LLMResult(generations=[[Generation(text="x")]], llm_output={"model_name": "asked"})
+    Completing(answer=answer, telemetry=TelemetryHandler(tracer_provider=tracer_provider)).invoke("Hi")
+
+    (facts,) = [dict(span.attributes) for span in trace.spans]
+    assert facts["gen_ai.response.model"] == "answering-2026"
+
+
+@pytest.mark.parametrize(
+    ("said", "name"), [("/srv/models/llama.gguf", "chat llama.gguf"), ("http://10.0.0.7:8080", "chat")]
+)
+def test_where_a_model_lies_is_not_its_name(
+    trace: Any, client: Client, monkeypatch: pytest.MonkeyPatch, said: str, name: str
+) -> None:
+    monkeypatch.setattr(Client, "_get_ls_params", lambda self, **_: {"ls_model_name": said})
+    client.invoke("Hi")
+
+    assert trace.tree() == [name]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "provider"),
+    [
+        ("langchain_huggingface.llms.huggingface_endpoint", "HuggingFaceEndpoint", "hugging_face"),
+        ("langchain_community.chat_models.tongyi", "ChatTongyi", "tongyi"),
+        ("app.models", "ChatOurs", "ours"),
+    ],
+)
+def test_an_integration_that_names_no_provider_is_known_by_its_package(
+    trace: Any, client: Client, module: str, name: str, provider: str
+) -> None:
+    kind = type(name, (Client,), {"__module__": module})
+    kind(telemetry=client.telemetry, seen=[]).invoke("Hi")
+
+    assert trace.facts("chat")["gen_ai.provider.name"] == provider
 
 
 def test_counts_that_were_not_reported_are_absent(trace: Any, model: Make) -> None:

@@ -236,6 +236,17 @@ def test_the_provider_of_embeddings_is_who_answers_at_their_address(
     assert trace.facts("embeddings text-embedding-3-small")["gen_ai.provider.name"] == "mistral_ai"
 
 
+def test_embeddings_of_a_deployment_are_known_by_it_and_by_a_model_that_is_given(trace: Any) -> None:
+    class Azure(Embedding):
+        model: str = "text-embedding-ada-002"
+        deployment: str | None = None
+
+    Azure(deployment="embed-eu").embed_query("one")
+    Azure(deployment="embed-eu", model="models/embed-4").embed_query("one")
+
+    assert trace.tree() == ["embeddings embed-eu", "embeddings embed-4"]
+
+
 def test_nothing_is_wrapped_once_uninstrumented(trace: Any, instrumentor: Any, store: Any) -> None:
     class Later(Embedding):
         def embed_query(self, text: str) -> list[float]:

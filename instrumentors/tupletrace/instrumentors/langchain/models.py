@@ -18,7 +18,8 @@ from tupletrace.instrumentors.identity import write_tools
 from tupletrace.instrumentors.langchain import providers
 from tupletrace.instrumentors.langchain.messages import input_messages, output_messages
 from tupletrace.instrumentors.langchain.runs import Run
-from tupletrace.instrumentors.langchain.usage import write_token_usage, write_usage
+from tupletrace.instrumentors.langchain.settings import without_location
+from tupletrace.instrumentors.langchain.usage import usage_among, write_usage
 from tupletrace.semconv import names
 from tupletrace.semconv.fingerprint import tool_signature
 
@@ -33,6 +34,7 @@ _SETTINGS: Final = {
 }
 """Invocation parameter of a chat model -> property of the inference invocation."""
 _MODEL: Final = ("model_name", "model", "model_id")
+_ASKED: Final = (*_MODEL, "repo_id", "deployment_name", "model_path")
 _FINISH: Final = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _SERVICE: Final = {
     "service_tier": names.OPENAI_RESPONSE_SERVICE_TIER,
@@ -70,7 +72,7 @@ def begin(
     metadata = run.metadata
     return telemetry.inference(
         providers.of_model(metadata.get("ls_provider"), serialized or {}),
-        request_model=metadata.get("ls_model_name") or _first(_MODEL, params),
+        request_model=_model_name(metadata.get("ls_model_name") or _first(_ASKED, params)),
         operation_name=operation,
         context=run.context,
         _attach_to_context=False,
@@ -111,8 +113,9 @@ def finish(invocation: InferenceInvocation, response: Any) -> None:
         if reason := _first(_FINISH, said, info):
             reasons.append(_REASONS.get(reason.lower(), reason.lower()))
     output: Mapping[str, Any] = response.llm_output or {}
+    # Beside a text it is the model that was asked; which one answered the client may know.
+    invocation.response_model_name = _model_name(_first(_MODEL, *facts, *((output,) if messages else ())))
     facts.append(output)
-    invocation.response_model_name = _first(_MODEL, *facts)
     invocation.response_id = _first(("id",), *facts) or _own_id(messages)
     if reasons:
         invocation.finish_reasons = reasons
@@ -121,10 +124,8 @@ def finish(invocation: InferenceInvocation, response: Any) -> None:
             if value := _first((fact,), *facts):
                 invocation.attributes[attribute] = value
     usage = getattr(messages[0], "usage_metadata", None) if messages else None
-    if usage:
+    if usage := usage or usage_among(facts):
         write_usage(invocation, usage)
-    elif isinstance(counts := output.get("token_usage") or output.get("usage"), Mapping):
-        write_token_usage(invocation, counts)
     if invocation.should_capture_content:
         texts = [] if messages else [one.text for one in generations]
         invocation.output_messages = output_messages(messages)
@@ -149,6 +150,11 @@ def _write_settings(
     tier = params.get("service_tier")
     if isinstance(tier, str) and tier != "auto":
         invocation.attributes[names.OPENAI_REQUEST_SERVICE_TIER] = tier
+
+
+def _model_name(said: str | None) -> str | None:
+    """Return the name of a model, of one in a directory the directory's; an address is none."""
+    return None if said is None or "://" in said else without_location(said)
 
 
 def _own_id(messages: Sequence[Any]) -> str | None:

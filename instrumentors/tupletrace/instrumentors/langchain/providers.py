@@ -8,6 +8,8 @@ from tupletrace.instrumentors.hosts import provider_of_url
 
 _PROVIDERS: Final[Mapping[str, str]] = {
     "amazon_bedrock": "aws.bedrock",
+    "anthropic-bedrock": "aws.bedrock",
+    "anthropic-mantle": "aws.bedrock",
     "aws": "aws.bedrock",
     "aws_bedrock": "aws.bedrock",
     "azure": "azure.ai.openai",
@@ -15,25 +17,39 @@ _PROVIDERS: Final[Mapping[str, str]] = {
     "azure_openai": "azure.ai.openai",
     "bedrock": "aws.bedrock",
     "bedrock_converse": "aws.bedrock",
+    "google_anthropic_vertex": "gcp.vertex_ai",
     "google_genai": "gcp.gemini",
     "google_vertexai": "gcp.vertex_ai",
+    "huggingface": "hugging_face",
     "ibm": "ibm.watsonx.ai",
     "mistral": "mistral_ai",
     "mistralai": "mistral_ai",
     "moonshot": "moonshot_ai",
+    "nvidia_ai_endpoints": "nvidia",
+    "openai-codex": "openai",
+    "openai-mantle": "aws.bedrock",
     "together": "together_ai",
     "vertexai": "gcp.vertex_ai",
     "watsonx": "ibm.watsonx.ai",
     "xai": "x_ai",
 }
 """LangChain's word, or the name of the integration's package -> the conventions'."""
+_AFFIXES: Final = ("Chat", "LLM")
+"""What LangChain leaves out of a class's name when it makes a provider of it."""
 _ADDRESSES: Final = ("openai_api_base", "base_url")
 _ENVIRONMENT: Final = ("OPENAI_API_BASE", "OPENAI_BASE_URL")
 
 
 def of_model(named: Any, serialized: Mapping[str, Any]) -> str:
-    """Return the provider of a chat model or LLM; behind OpenAI's API, the one at the address it is given."""
-    provider = str(named or serialized.get("name") or "unknown")
+    """Return the provider of a chat model or LLM; behind OpenAI's API, the one at the address it is given.
+
+    Where an integration names none LangChain says its class; then it is the one the integration is of.
+    """
+    path = [str(part) for part in serialized.get("id") or ()]
+    kind = str(serialized.get("name") or (path[-1] if path else "unknown"))
+    provider = str(named or kind).lower() if named else kind
+    if provider in {kind.replace(affix, "").lower() for affix in _AFFIXES}:
+        provider = _of_module(".".join(path[:-1])) or provider
     found = _PROVIDERS.get(provider, provider)
     given: Mapping[str, Any] = serialized.get("kwargs") or {}
     return _behind_openai(given.get(key) for key in _ADDRESSES) if found == "openai" else found
@@ -44,18 +60,23 @@ def of_embeddings(embeddings: Any) -> str:
     for kind in type(embeddings).__mro__:
         if "Azure" in kind.__name__ and "OpenAI" in kind.__name__:
             return "azure.ai.openai"
-        package, _, rest = kind.__module__.partition(".")
-        if package == "langchain_community":
-            package = f"langchain_{rest.rpartition('.')[2]}"
-        word = package.removeprefix("langchain_")
-        if word in ("core", "classic"):
+        if kind.__module__.startswith(("langchain_core.", "langchain_classic.")):
             break
-        if word != package:
+        if (word := _of_module(kind.__module__)) is not None:
             found = _PROVIDERS.get(word, word)
             if found != "openai":
                 return found
             return _behind_openai(getattr(embeddings, key, None) for key in _ADDRESSES)
     return type(embeddings).__name__
+
+
+def _of_module(module: str) -> str | None:
+    """Return the word for the provider whose integration a module belongs to, if it is one."""
+    package, _, rest = module.partition(".")
+    if package == "langchain_community":
+        return rest.rpartition(".")[2] or None
+    word = package.removeprefix("langchain_")
+    return None if word in (package, "core", "classic") else word
 
 
 def _behind_openai(addresses: Iterable[Any]) -> str:

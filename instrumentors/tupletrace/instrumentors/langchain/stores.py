@@ -1,7 +1,7 @@
 """Where vector stores and retrievers keep the name of what they search, and with which model."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -83,9 +83,12 @@ def embeddings_name(embeddings: Any) -> str:
 
 def model_of(embeddings: Any) -> str | None:
     """Return the model of embeddings, where they name one; of one in a directory, the directory's name."""
-    named = (getattr(embeddings, attribute, None) for attribute in _MODEL)
+    # Where only the deployment was given, the model is a default that may be another.
+    chosen: Iterable[str] = getattr(embeddings, "model_fields_set", ())
+    order = sorted(_MODEL, key=lambda name: name not in chosen) if "deployment" in chosen else _MODEL
+    named = (getattr(embeddings, attribute, None) for attribute in order)
     found = next((name for name in named if isinstance(name, str) and name), None)
-    return None if found is None else without_location(found)
+    return None if found is None else without_location(found).removeprefix("models/")
 
 
 def passed_on_to(embeddings: Any) -> Any:

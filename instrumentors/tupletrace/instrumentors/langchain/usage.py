@@ -1,6 +1,6 @@
 """Tokens as LangChain's ``usage_metadata`` reports them, whatever tier they are priced at."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from opentelemetry.util.genai.invocation import InferenceInvocation
@@ -29,6 +29,12 @@ _INPUT_DETAILS: Final = {
 _OUTPUT_DETAILS: Final = _in_every_tier(
     {"reasoning": names.REASONING_OUTPUT_TOKENS, "audio": names.AUDIO_OUTPUT_TOKENS}
 )
+_INPUT: Final = ("input_tokens", "prompt_tokens", "prompt_eval_count")
+_OUTPUT: Final = ("output_tokens", "completion_tokens", "eval_count")
+_USAGES: Final = ("usage_metadata", "token_usage", "usage", "token_count")
+"""What integrations call the counts that they leave beside a text or message."""
+_WORDS: Final = {"cached_tokens": "cache_read", "audio_tokens": "audio", "reasoning_tokens": "reasoning"}
+_BESIDE: Final = {"cache_read_input_tokens": "cache_read", "cache_creation_input_tokens": "cache_creation"}
 _FROM_CACHE: Final[Mapping[str, Any]] = {"input_tokens": 0, "output_tokens": 0}
 
 
@@ -51,10 +57,34 @@ def write_usage(invocation: InferenceInvocation, usage: Mapping[str, Any]) -> No
         invocation.attributes.update(_sums(answered, _OUTPUT_DETAILS))
 
 
-def write_token_usage(invocation: InferenceInvocation, usage: Mapping[str, Any]) -> None:
-    """Set the counts of ``llm_output``, where the messages report none."""
-    invocation.input_tokens = usage.get("prompt_tokens", usage.get("input_tokens"))
-    invocation.output_tokens = usage.get("completion_tokens", usage.get("output_tokens"))
+def usage_among(facts: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the usage that an answer tells of besides its message, as ``write_usage`` understands it."""
+    for said in facts:
+        for counts in (said, *(said[key] for key in _USAGES if isinstance(said.get(key), Mapping))):
+            if any(isinstance(counts.get(word), (int, float)) for word in (*_INPUT, *_OUTPUT)):
+                return _alike(counts)
+    return None
+
+
+def _alike(counts: Mapping[str, Any]) -> dict[str, Any]:
+    asked, answered = _first(_INPUT, counts), _first(_OUTPUT, counts)
+    cached = {word: counts[key] for key, word in _BESIDE.items() if isinstance(counts.get(key), int)}
+    if asked is not None and "input_tokens" in counts:
+        # Anthropic counts what it reads from its cache, or writes there, beside the rest.
+        asked += sum(cached.values())
+    read: Mapping[str, Any] = counts.get("input_token_details") or counts.get("prompt_tokens_details") or {}
+    made = counts.get("output_token_details") or counts.get("completion_tokens_details") or {}
+    return {
+        "input_tokens": asked,
+        "output_tokens": answered,
+        "input_token_details": {_WORDS.get(key, key): count for key, count in (cached | dict(read)).items()},
+        "output_token_details": {_WORDS.get(key, key): count for key, count in dict(made).items()},
+    }
+
+
+def _first(words: Iterable[str], counts: Mapping[str, Any]) -> int | None:
+    count = next((found for word in words if (found := counts.get(word)) is not None), None)
+    return int(count) if isinstance(count, (int, float)) else None
 
 
 def _sums(details: Mapping[str, Any], attributes: Mapping[str, str]) -> dict[str, int]:
