@@ -9,8 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import grpc
 import pytest
+import trustme
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
@@ -22,6 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
 from tupletrace.processor import index
+from tupletrace.processor.database import StoreError
 from tupletrace.processor.forward import Forwarder
 from tupletrace.processor.journal import Journal, journal_folder
 from tupletrace.processor.store import Store
@@ -30,8 +33,11 @@ from tupletrace.processor.store import Store
 class Collector(grpc.GenericRpcHandler):
     """An OTLP endpoint that keeps what it gets, and answers as it is told."""
 
-    def __init__(self, address: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self, address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None
+    ) -> None:
         self.partial = ""
+        self.metadata: dict[str, str | bytes] = {}
         self.spans: list[Any] = []
         self.others: list[str] = []
         self.code: grpc.StatusCode | None = None
@@ -39,11 +45,15 @@ class Collector(grpc.GenericRpcHandler):
         self.asked: list[tuple[str, bytes]] = []
         self.refused_at: list[float] = []
         self._server = grpc.server(ThreadPoolExecutor(2), handlers=[self])
-        self.address = f"127.0.0.1:{self._server.add_insecure_port(address)}"
+        if credentials:
+            self.address = f"https://localhost:{self._server.add_secure_port(address, credentials)}"
+        else:
+            self.address = f"127.0.0.1:{self._server.add_insecure_port(address)}"
         self._server.start()
 
     def service(self, handler_call_details: Any) -> Any:
         method = handler_call_details.method
+        self.metadata = dict(handler_call_details.invocation_metadata)
 
         def take(body: bytes, context: grpc.ServicerContext) -> bytes:
             if self.code is not None:
@@ -197,6 +207,35 @@ def test_what_the_other_side_cannot_take_holds_up_nothing_else(
     assert forwarded("refused") == 2
     log = running.stop()
     assert ("one is bad" in log, "it cannot be read" in log, "Traceback" in log) == (True, True, False)
+
+
+def test_a_token_and_an_authority_of_ones_own_are_the_environments(
+    otlp: Any, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued = authority.issue_cert("localhost")
+    chain = b"".join(one.bytes() for one in issued.cert_chain_pems)
+    server = grpc.ssl_server_credentials([(issued.private_key_pem.bytes(), chain)])
+    collector = Collector(credentials=server)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("TUPLETRACE_FORWARD_HEADERS", "Authorization=Bearer tt_1,x-team=a%20b")
+    database = tmp_path / "x.duckdb"
+    with closing(Store(database)) as store, closing(Journal(journal_folder(database))) as journal:
+        forwarder = Forwarder(database, collector.address, store.cursor)
+        journal.append("metrics", b"").result(120)
+        index.catch_up(journal_folder(database), store)
+        until(lambda: collector.others)
+        forwarder.stop()
+    collector.stop()
+    assert (collector.metadata["authorization"], collector.metadata["x-team"]) == ("Bearer tt_1", "a b")
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", '{"a:1": "x"}'], ids=["empty", "a list", "no number"])
+def test_a_position_that_cannot_be_read_is_told_of(damaged: str, tmp_path: Path) -> None:
+    (tmp_path / "x.duckdb.forwarded").write_text(damaged)
+    with pytest.raises(StoreError, match=r"x\.duckdb\.forwarded does not say .* delete it"):
+        Forwarder(tmp_path / "x.duckdb", "localhost:9", duckdb.connect)
 
 
 def test_an_address_that_is_none_is_named(tupletrace: Callable[..., Any], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ At least once: the position is written after the other side has acknowledged, an
 
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,14 +31,17 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.util.re import parse_env_headers
 
 from tupletrace.processor import journal, metrics, wire
-from tupletrace.processor.database import statement
+from tupletrace.processor.database import StoreError, statement
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.journal_file import Request
 from tupletrace.semconv import names
 
 _logger: Final = logging.getLogger(__name__)
+HEADERS: Final = "TUPLETRACE_FORWARD_HEADERS"
+"""Environment variable: what else to send with each request, as in ``OTEL_EXPORTER_OTLP_HEADERS``."""
 
 
 class _Signal(NamedTuple):
@@ -93,22 +97,26 @@ class Forwarder:
     """A thread that follows the journal behind the index."""
 
     def __init__(self, database: Path, target: str, cursor: Callable[[], duckdb.DuckDBPyConnection]) -> None:
-        """Begin where an earlier one for this target has stopped; the first begins with what comes now."""
+        """Begin where an earlier one for this target has stopped; the first begins with what comes now.
+
+        Raises:
+            StoreError: where that was, or who is to be believed, cannot be read.
+        """
         self._folder = journal_folder(database)
         self._file = database.with_name(database.name + ".forwarded")
         self._target, self._cursor = target, cursor
         self._stopping = threading.Event()
         self._position = self._read().get(target, journal.last_seq(self._folder))
         self._write()
-        secure = target.startswith("https://")
         address = target.removeprefix("https://").removeprefix("http://")
-        credentials = grpc.ssl_channel_credentials() if secure else None
         options = [("grpc.max_reconnect_backoff_ms", int(_LONGEST_WAIT_S * 1000))]
         self._channel = (
-            grpc.secure_channel(address, credentials, options)
-            if credentials
+            grpc.secure_channel(address, grpc.ssl_channel_credentials(_authorities()), options)
+            if target.startswith("https://")
             else grpc.insecure_channel(address, options)
         )
+        said = os.environ.get(HEADERS, "")
+        self._headers = tuple(parse_env_headers(said, liberal=True).items())
         self._failing, self._tries = 0, 0
         self._thread = threading.Thread(target=self._run, name="tupletrace-forward", daemon=True)
         self._thread.start()
@@ -161,7 +169,8 @@ class Forwarder:
         result = "accepted"
         for part in _parts(kind, body):
             try:
-                answer = self._channel.unary_unary(kind.method)(part, timeout=_TIMEOUT_S)
+                send = self._channel.unary_unary(kind.method)
+                answer = send(part, timeout=_TIMEOUT_S, metadata=self._headers)
             except grpc.RpcError as error:
                 if not isinstance(error, grpc.Call) or not self._is_refused(request, error, len(part)):
                     self._write()
@@ -193,13 +202,30 @@ class Forwarder:
         return {(row["trace_id"], row["span_id"]): row for row in rows}
 
     def _read(self) -> dict[str, int]:
-        return json.loads(self._file.read_text()) if self._file.exists() else {}
+        if not self._file.exists():
+            return {}
+        try:
+            return {str(target): int(seq) for target, seq in json.loads(self._file.read_text()).items()}
+        except (ValueError, TypeError, AttributeError):
+            raise StoreError(
+                f"{self._file} does not say any more up to which request what came was sent on: delete it to "
+                "go on with what comes from now on"
+            ) from None
 
     def _write(self) -> None:
         new = self._file.with_name(self._file.name + ".new")
         new.write_text(json.dumps(self._read() | {self._target: self._position}))
         new.chmod(0o600)
         new.replace(self._file)
+
+
+def _authorities() -> bytes | None:
+    """Return whom to believe what a server's certificate says; None: those that gRPC knows."""
+    file = os.environ.get("SSL_CERT_FILE")
+    try:
+        return Path(file).read_bytes() if file else None
+    except OSError as error:
+        raise StoreError(f"SSL_CERT_FILE cannot be read: {error}") from None
 
 
 def _asked_s(error: grpc.Call) -> float:

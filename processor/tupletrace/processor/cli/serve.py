@@ -18,7 +18,10 @@ def add(commands: Commands) -> None:
     _add(parser, "http", "HOST:PORT", "where to receive OTLP/HTTP and SQL; port 0: any", "localhost:4318")
     _add(parser, "flight", "HOST:PORT", "answer Arrow Flight SQL there too, for ADBC, JDBC, DBeaver, Grafana")
     _add(parser, "prices", "FILE", "your own prices (TOML); see `tupletrace prices`", None)
-    _add(parser, "forward", "HOST:PORT", "send everything on there, enriched: OTLP/gRPC, https:// for TLS")
+    said = (
+        "send everything on there, enriched: OTLP/gRPC, https:// for TLS; TUPLETRACE_FORWARD_HEADERS: a=b,c=d"
+    )
+    _add(parser, "forward", "HOST:PORT", said)
     _add(parser, "log-format", "text|json", "how the log is written on stderr", "text")
     _add_access(parser)
     limits = parser.add_argument_group("limits", "SIZE is a number of bytes, or 64M, 1G")
