@@ -35,8 +35,9 @@ _LOSING_THE_STACK: Final = (
     "RunnableSequence.abatch",
     "RunnableSequence.ainvoke",
 )
+_EVENTS: Final = ("Runnable._astream_events_v1_v2", "Runnable.astream_events")
+"""What yields the events of a chain; the second where LangChain does not have the first yet."""
 _YIELDING: Final = (
-    "Runnable._astream_events_v1_v2",
     "Runnable.abatch_as_completed",
     "Runnable.astream_log",
     "Runnable.batch_as_completed",
@@ -76,6 +77,8 @@ class LangChainInstrumentor(Instrumentor):
         }
         for module, (base, choose) in families.items():
             patches.when_imported(module, partial(adopt, patches, module, base, choose))
+        base = "langchain_core.runnables.base"
+        patches.when_imported(base, partial(_wrap_first, patches, base, _EVENTS, calls.called_for_each))
         wrap_registries(patches, recorder.renderings.keep_text)
         for module, wrappers in Hubs(recorder.renderings.keep_text).wrappers.items():
             patches.when_imported(module, partial(_wrap_all, patches, module, wrappers))
@@ -170,6 +173,10 @@ def _wrappers(calls: Calls) -> dict[str, dict[str, Wrapper]]:
 def _wrap_all(patches: Patches, module: str, wrappers: dict[str, Wrapper]) -> None:
     for path, wrapper in wrappers.items():
         patches.wrap(module, path, wrapper)
+
+
+def _wrap_first(patches: Patches, module: str, paths: tuple[str, ...], wrapper: Wrapper) -> None:
+    any(patches.wrap(module, path, wrapper) for path in paths)
 
 
 def _wrap_templates(patches: Patches, module: str, classes: tuple[str, ...], renders: Renders) -> None:
