@@ -43,7 +43,7 @@ _SINGLE: Final = {
     )
 }
 _TOOL: Final = re.compile(
-    r"(?:llm\.tools|gen_ai\.tool\.definitions)\.(?P<n>\d+)\.tool\.json_schema"
+    r"(?:llm\.tools|gen_ai\.tool\.definitions)\.(?P<n>\d+)\.tool\.(?:json_schema|(?P<by>name|description))"
     r"|llm\.request\.functions\.(?P<m>\d+)\.(?P<of>name|description|parameters)"
 )
 _SIDES: Final = {"prompt": "input", "completion": "output", "prompts": "input", "choices": "output"}
@@ -76,9 +76,9 @@ def _place(key: str) -> Place | None:
 
 def _tool_place(key: str) -> Place | None:
     found = _TOOL.fullmatch(key)
-    return (
-        None if found is None else ("tools", int(found["n"] or found["m"]), found["of"] or "schema", -1, "")
-    )
+    if found is None:
+        return None
+    return "tools", int(found["n"] or found["m"]), found["of"] or found["by"] or "schema", -1, ""
 
 
 def messages(attributes: Attributes, found: dict[str, pa.Array]) -> None:

@@ -151,7 +151,12 @@ heads AS MATERIALIZED (
         heads.span, heads.side, heads.message, heads.finish, heads.role, heads.answers,
         CASE
             WHEN len(parts.content) > 0 THEN to_json(list_concat(
-                CASE WHEN heads.content IS NOT NULL THEN [to_json(heads.content)] END, parts.content
+                -- Unless it says again what a part does.
+                CASE
+                    WHEN NOT list_contains(list_transform(parts.content, lambda part: part ->> 'text'), heads.content)
+                        THEN [to_json(heads.content)]
+                END,
+                parts.content
             ))
             ELSE opened(to_json(heads.content))
         END,

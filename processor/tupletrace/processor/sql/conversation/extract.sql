@@ -34,3 +34,17 @@ CREATE MACRO graph_path(namespace) AS CASE WHEN contains(namespace, '|') THEN ar
     list_filter(string_split(namespace, '|'), lambda part: NOT regexp_full_match(part, '[0-9]+')),
     lambda part: split_part(part, ':', 1)
 ), '/') END;
+
+-- The events of a call: what was asked, then what was answered, be it choices or what the assistant says last.
+CREATE MACRO answered_at(names) AS coalesce(
+    nullif(list_position(names, 'gen_ai.choice'), 0),
+    1 + len(names) - len(regexp_extract(
+        list_aggregate(list_transform(names, lambda name: CASE name WHEN 'gen_ai.assistant.message' THEN 'a' ELSE '-' END), 'string_agg', ''),
+        'a*$'
+    ))
+);
+
+CREATE MACRO asked_in(v) AS to_json(list_slice(elements(v), 1, answered_at(json_extract_string(v, '$[*]."event.name"')) - 1));
+
+CREATE MACRO answered_in(v) AS
+    nullif(to_json(list_slice(elements(v), answered_at(json_extract_string(v, '$[*]."event.name"')), len(elements(v)))), '[]');

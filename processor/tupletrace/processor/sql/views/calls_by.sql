@@ -4,6 +4,9 @@ CREATE OR REPLACE MACRO calls_by(calls, steps) AS TABLE
 WITH measured AS (
     SELECT
         * REPLACE (
+            -- Nothing in and nothing out is what some say of an answer whose usage they do not know.
+            CASE WHEN input_tokens > 0 OR output_tokens > 0 THEN input_tokens END AS input_tokens,
+            CASE WHEN input_tokens > 0 OR output_tokens > 0 THEN output_tokens END AS output_tokens,
             -- Gemini's total alone may hold what was thought.
             CASE
                 WHEN provider_name IN ('gcp.gemini', 'gcp.vertex_ai', 'gcp.gen_ai')
@@ -31,7 +34,13 @@ judged AS (
             OR (bills_apart AND (cached_tokens > input_tokens OR dialect = 'openlit'))
         ), FALSE) AS exclusive,
         coalesce(
-            cached_tokens > 0 AND bills_apart AND dialect IN ('mlflow', 'traceai', 'genai_older', 'vercel'), FALSE
+            cached_tokens > 0
+                AND bills_apart
+                AND (
+                    dialect IN ('mlflow', 'traceai', 'genai_older')
+                    OR (dialect = 'vercel' AND input_tokens + output_tokens IS DISTINCT FROM total_tokens)
+                ),
+            FALSE
         ) AS unclear
     FROM measured
 ),
