@@ -37,7 +37,7 @@ FLOW = [
     ["content", "conversation", "events", "identity", "made_up", "kept"],
     ["normalise"],
     ["stages"],
-    ["prices", "vendor_prices", "own_prices", "estimate", "database", "settings", "seen"],
+    ["prices", "vendor_prices", "own_prices", "estimate", "database", "settings", "seen", "registered"],
     ["telling", "judging"],
     ["store"],
     ["index", "recost"],

@@ -27,6 +27,7 @@ from tupletrace.processor.database import (
     transaction,
     use,
 )
+from tupletrace.processor.registered import registered
 from tupletrace.processor.seen import Hashes, SeenTraces
 
 pc: Any = pyarrow.compute
@@ -44,7 +45,6 @@ _REFUSED: Final = "TransactionContext Error: Cannot CHECKPOINT"
 """Anything else that DuckDB says of a checkpoint is a failure."""
 _LEAST_ROOM: Final = 16 * 2**20
 """Of the disk, beside twice what is not on it: a process does not survive every checkpoint that fails."""
-_RESOURCE: Final = "resource_attributes"
 
 
 class Store:
@@ -128,7 +128,7 @@ class Store:
             seen = self._insert(batch) if batch.num_rows else None
             telling_records, judging_records = telling.apart(told)
             if telling_records.num_rows or self._rows("SELECT 1 FROM log_records LIMIT 1"):
-                with self._registered(batch):
+                with registered(connection, batch):
                     telling.join(connection, telling_records)
             judging.join(connection, batch, judging_records)
             connection.execute("UPDATE meta SET value = ? WHERE key = 'journal_seq'", [journal_seq])
@@ -141,7 +141,7 @@ class Store:
 
     def _insert(self, batch: pa.Table) -> tuple[Hashes, int] | None:
         connection = self._connection
-        with self._registered(batch):
+        with registered(connection, batch):
             hashed = connection.execute(
                 "SELECT hash(trace_id) AS trace, hash(trace_id, span_id, start_unix_nano) AS span FROM batch"
             ).fetchnumpy()
@@ -152,7 +152,7 @@ class Store:
                 batch = batch.take(pa.array(fresh.fetchnumpy()["place"]))
         if not batch.num_rows:
             return None
-        with self._registered(batch):
+        with registered(connection, batch):
             self._run("insert_spans")
             self._run("open_traces", since=since)
         return traces, int(pc.min(batch.column("journal_seq")).as_py())
@@ -365,16 +365,6 @@ class Store:
             self._connection.execute("INSERT INTO price_book BY NAME SELECT * FROM price_rows")
             self._connection.unregister("price_rows")
 
-    @contextmanager
-    def _registered(self, batch: pa.Table) -> Generator[None]:
-        for name, table in _apart(batch).items():
-            self._connection.register(name, table)
-        try:
-            yield
-        finally:
-            self._connection.unregister("batch")
-            self._connection.unregister("resources")
-
     def _run(self, name: str, **values: Any) -> None:
         """Execute each statement of a file, with those of the values that it names."""
         for one in statement(f"statements/{name}").split(";\n\n"):
@@ -384,17 +374,3 @@ class Store:
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql).fetchall()
-
-
-def _apart(batch: pa.Table) -> dict[str, pa.Table]:
-    """Return ``batch`` and its ``resources``: DuckDB checks every map that Arrow gives it, key by key."""
-    attributes: Any = batch.column(_RESOURCE).combine_chunks()
-    if pa.types.is_dictionary(attributes.type):
-        attributes, places = attributes.dictionary, attributes.indices
-    else:
-        places = pa.array(np.arange(batch.num_rows))
-    resources = pa.table({"place": pa.array(np.arange(len(attributes))), _RESOURCE: attributes})
-    return {
-        "batch": batch.set_column(batch.column_names.index(_RESOURCE), "resource", places),
-        "resources": resources,
-    }
