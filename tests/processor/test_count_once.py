@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 MS = 1_000_000
 USED = {"gen_ai.response.model": "gpt-4o-2024-08-06", "gen_ai.response.id": "r1"}
@@ -210,6 +211,21 @@ def test_the_opening_of_a_stream_is_the_call_that_follows_beside_it(world: World
     client = otlp.call(trace, 2, 9, None, USED, name="ChatCompletion", **timed(otlp, 5, 40))
     roles = world.roles(world.scoped(("llama", [opening]), ("client", [client])), traces=[trace])
     assert roles == {1: ("duplicate", 2), 2: ("leaf", None)}
+
+
+@pytest.mark.parametrize("code", [Status.STATUS_CODE_OK, Status.STATUS_CODE_ERROR])
+def test_a_stream_that_is_said_to_end_where_it_was_opened_ran_until_its_last_event(
+    world: World, otlp: Any, code: Any
+) -> None:
+    """OpenInference's spans of LlamaIndex, beside a library with a tree of its own."""
+    trace = world.new()
+    event = Span.Event(name="First Token Stream Event", time_unix_nano=otlp.noon + 40 * MS)
+    kinds: dict[str, Any] = {"status": Status(code=code)}
+    opening = otlp.call(trace, 1, 8, None, events=[event], **kinds, **timed(otlp, 0, 2))
+    answer = {} if code == Status.STATUS_CODE_ERROR else USED
+    client = otlp.call(trace, 2, 9, None, answer, **kinds, **timed(otlp, 5, 40))
+    world.roles(world.scoped(("llama", [opening]), ("client", [client])), traces=[trace])
+    assert len(world.calls(trace)) == 1
 
 
 def test_an_agents_sum_is_a_rollup_and_so_is_a_call_around_several(world: World, otlp: Any) -> None:

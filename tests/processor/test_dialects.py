@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tupletrace.semconv.dialects import COLUMNS, DIALECTS, Source
 from tupletrace.semconv.providers import provider
@@ -415,6 +416,59 @@ def test_the_model_that_was_asked_for_is_not_the_one_that_answered(stored: Any) 
     ):
         row = stored(said | both)
         assert (row["request_model"], row["response_model"]) == ("gpt-4o", "gpt-4o-2024-08-06")
+
+
+@pytest.mark.parametrize(
+    ("key", "code"), [("langsmith.span.kind", "ERROR"), ("openinference.span.kind", "OK")]
+)
+def test_a_run_that_langsmith_said_to_be_fine_before_it_failed_has_failed(
+    stored: Any, otlp: Any, key: str, code: str
+) -> None:
+    """What ends it cannot overrule that, and is an exception on the span."""
+    failure = {"exception.type": "Exception", "exception.message": "NotFoundError('no such model')"}
+    event = Span.Event(name="exception", attributes=otlp.key_values(failure))
+    row = stored({key: "llm"}, status=Status(code=Status.STATUS_CODE_OK), events=[event])
+    assert row["status_code"] == code
+    assert row["error_type"] == ("NotFoundError" if code == "ERROR" else None)
+
+
+def test_what_mlflow_says_of_an_embedding_stands_in_its_answer(stored: Any) -> None:
+    answer = {"data": [{"embedding": [0.0, 0.1]}], "usage": {"prompt_tokens": 4, "total_tokens": 4}}
+    row = stored(
+        {"mlflow.spanType": '"EMBEDDING"', "mlflow.spanOutputs": json.dumps(answer)}, name="Embeddings"
+    )
+    assert (row["operation_name"], row["provider_name"], row["input_tokens"]) == ("embeddings", "openai", 4)
+
+
+def test_mlflow_names_the_provider_by_the_format_of_its_messages(stored: Any) -> None:
+    said = {"mlflow.spanType": '"CHAT_MODEL"'}
+    assert stored(said | {"mlflow.message.format": '"gemini"'})["provider_name"] == "gcp.gemini"
+    assert stored(said | {"mlflow.message.format": '"langchain"'})["provider_name"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "named"), [("ChatOpenAI", "openai"), ("OpenAI-generation", "openai"), ("answer", None)]
+)
+def test_langfuse_tells_the_provider_by_the_class_that_was_called(
+    stored: Any, name: str, named: str | None
+) -> None:
+    assert stored({"langfuse.observation.type": "generation"}, name=name)["provider_name"] == named
+
+
+def test_a_chain_that_openllmetry_calls_an_agent_is_none(stored: Any) -> None:
+    said = {
+        "traceloop.span.kind": "workflow",
+        "traceloop.entity.name": "RunnableSequence",
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "RunnableSequence",
+    }
+    row = stored(said, name="RunnableSequence.workflow")
+    assert (row["operation_name"], row["agent_name"]) == (None, None)
+
+
+@pytest.mark.parametrize("kind", ["openinference.span.kind", "llm.request.type"])
+def test_an_embedding_that_llamaindex_makes_up_is_no_call(stored: Any, kind: str) -> None:
+    assert stored({kind: "EMBEDDING"}, name="MockEmbedding._get_text_embedding")["operation_name"] is None
 
 
 def test_steps_that_langchain_numbers_are_no_tags(stored: Any) -> None:

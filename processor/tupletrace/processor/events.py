@@ -40,6 +40,20 @@ _CONTENT: Final = pa.array(
 )
 TELLING: Final = pa.array([*_CONTENT.to_pylist(), EVALUATION])
 """Names of events that tell of their span."""
+_OPTIMISTIC: Final = ("langsmith.",)
+"""Keys of spans that are declared OK before they end, which OpenTelemetry lets no error overrule."""
+
+
+def failed(attributes: Attributes, statuses: pa.Array, events: pa.Array) -> pa.Array:
+    """Return which spans failed: by their status, or by an exception where their status is no word."""
+    said = pc.equal(statuses, "ERROR")
+    doubtful = attributes.carries(_OPTIMISTIC)
+    if doubtful.any():
+        exceptional = np.zeros(len(doubtful), np.bool_)
+        ended = pc.equal(pc.struct_field(events.flatten(), "name"), _EXCEPTION)
+        exceptional[pc.list_parent_indices(events).filter(ended).to_numpy()] = True
+        said = pc.or_(said, pa.array(doubtful & exceptional))
+    return said
 
 
 def told(attributes: Attributes, events: pa.Array, failed: pa.Array) -> Attributes:

@@ -31,7 +31,9 @@ def canonical(spans: Spans) -> pa.Table:
         table.column(column).combine_chunks()
         for column in ("name", "start_unix_nano", "status_code", "events")
     )
-    failed = pc.equal(statuses, "ERROR")
+    failed = events.failed(spans.attributes, statuses, events_of)
+    place = table.column_names.index("status_code")
+    table = table.set_column(place, "status_code", pc.if_else(failed, "ERROR", statuses))
     attributes = events.told(spans.attributes, events_of, failed)
     columns = Columns(attributes, names_of, starts, failed)
     found = {column: columns.column(column) for column in COLUMNS} | {"operation_name": columns.operation}

@@ -4,8 +4,9 @@
 -- Two beside one another of which neither tokens nor a response's id say that they are one (`doubted`) are two if they
 -- were asked differently (by their texts: each library writes messages in its own way, so hashes differ); where
 -- that is not told, if the outer one knows the tokens and ends first. What nothing tells apart is taken for one call.
+-- A stream may be said to end where it was opened: it ran until its last event.
 CREATE OR REPLACE MACRO call_pairs_of(members, tangled, ancestors) AS TABLE
-WITH calls AS MATERIALIZED (
+WITH said AS MATERIALIZED (
     SELECT
         trace_id, span_id, parent_span_id, name, scope_name, start_unix_nano, end_unix_nano, embeds, runs,
         used AS has_usage,
@@ -14,6 +15,18 @@ WITH calls AS MATERIALIZED (
         request_model, response_model, response_id, status_code, finish, journal_seq
     FROM call_spans_of(members)
     WHERE trace_id IN (SELECT trace_id FROM query_table(tangled))
+),
+last_events AS (
+    SELECT trace_id, span_id, start_unix_nano, list_max(list_transform(events, lambda one: one.time_unix_nano)) AS at
+    FROM spans
+    WHERE journal_seq >= (SELECT min(journal_seq) FROM said WHERE NOT has_usage)
+      AND trace_id IN (SELECT trace_id FROM said WHERE NOT has_usage)
+      AND len(events) > 0
+),
+calls AS MATERIALIZED (
+    SELECT said.* REPLACE (greatest(said.end_unix_nano, CASE WHEN NOT has_usage THEN last_events.at END) AS end_unix_nano)
+    FROM said
+    LEFT JOIN last_events USING (trace_id, span_id, start_unix_nano)
 ),
 candidates AS MATERIALIZED (
     SELECT
