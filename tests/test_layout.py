@@ -29,8 +29,8 @@ SERVER = {
 """What only the processor may need, by import name."""
 FLOW = [
     ["failpoint", "refusal", "metrics", "tokens", "tls", "logs", "memory", "times"],
-    ["wire", "attributes", "decode", "limits", "records", "otlp_json", "evaluations"],
-    ["journal_file", "journal_log"],
+    ["wire", "limits", "attributes", "decode", "records", "otlp_json", "evaluations"],
+    ["journal_file", "journal_log", "journal_head"],
     ["journal"],
     ["admission", "receive"],
     ["sources"],

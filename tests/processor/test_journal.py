@@ -240,6 +240,83 @@ def test_a_flipped_bit_never_hides_a_request_nor_gives_another_than_was_written(
     assert 0 < lost_in_all < 300
 
 
+def read_back(folder: Path) -> tuple[dict[int, bytes], list[int]]:
+    """What the owner of a journal reads after mending it: bodies by number, and the numbers that are lost."""
+    journal.mend(folder)
+    found = [one for some in journal.read(folder, 0, 2**20) for one in some]
+    lost = [seq for one in found if one.damage for seq in range(one.seq, one.seq + one.count)]
+    return {one.seq: one.body for one in found if one.damage is None}, lost
+
+
+WHOLE = {**BODIES, len(BODIES) + 1: b"of another day"}
+
+
+def test_a_bit_of_the_header_of_a_file_costs_no_request(two_days: Path) -> None:
+    """F7: SQLite would take nothing of the whole day."""
+    flips, whole = random.Random(0), two_days.read_bytes()
+    for at in [*range(16, 32), *flips.sample(range(100), 15), *flips.sample(range(40, 64), 10)]:
+        flipped = bytearray(whole)
+        flipped[at] ^= 1 << flips.randrange(8)
+        two_days.write_bytes(flipped)
+        assert read_back(two_days.parent) == (WHOLE, []), at
+
+
+@pytest.mark.parametrize("size", [100, 4096, 65_536])
+@pytest.mark.parametrize("what", [bytes, random.Random(1).randbytes], ids=["zeros", "noise"])
+def test_the_first_page_of_a_file_that_is_overwritten_is_made_anew(
+    two_days: Path, size: int, what: Callable[[int], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    two_days.write_bytes(what(size) + two_days.read_bytes()[size:])
+    assert read_back(two_days.parent) == (WHOLE, [])
+    assert str(two_days) in caplog.text
+    caplog.clear()
+    assert read_back(two_days.parent) == (WHOLE, [])
+    assert not caplog.text
+
+
+def foreign(file: Path) -> None:
+    file.unlink()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("CREATE TABLE requests (somebody TEXT)")
+        connection.execute("INSERT INTO requests VALUES ('else')")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [lambda file: file.write_bytes(b""), lambda file: file.write_bytes(bytes(200_000)), foreign],
+    ids=["emptied", "zeroed", "foreign"],
+)
+def test_what_the_first_file_has_held_is_counted_when_nothing_of_it_can_be_read(
+    two_days: Path, harm: Callable[[Path], None]
+) -> None:
+    """It is not taken for what retention has dropped."""
+    harm(two_days)
+    assert read_back(two_days.parent) == ({len(WHOLE): b"of another day"}, [*BODIES])
+
+
+@pytest.mark.parametrize("what", ["", "-wal"])
+def test_a_file_that_is_taken_away_while_it_is_written_gets_no_more(tmp_path: Path, what: str) -> None:
+    """What is acknowledged after that is in a file that can be found."""
+    with closing(Journal(tmp_path)) as written:
+        assert written.append("traces", b"before").result(10) == 1
+        first = written.file
+        first.with_name(first.name + what).rename(tmp_path / "elsewhere")
+        assert written.append("traces", b"after").result(10) == 2
+        assert written.file != first
+        found = [one for some in journal.read(tmp_path, 1, 2**20) for one in some]
+        assert [(one.seq, one.body) for one in found] == [(2, b"after")]
+
+
+def test_a_file_of_today_that_cannot_be_read_keeps_no_journal_from_going_on(tmp_path: Path) -> None:
+    Journal(tmp_path).close()
+    (file,) = journal.files(tmp_path)
+    file.write_bytes(b"no SQLite file " * 99)
+    with closing(Journal(tmp_path, 7)) as written:
+        assert written.append("traces", b"after").result(10) == 8
+    assert file.read_bytes() == b"no SQLite file " * 99
+    assert [one.body for some in journal.read(tmp_path, 7, 1) for one in some] == [b"after"]
+
+
 KILLED = """
 import os, sys
 from pathlib import Path
@@ -272,6 +349,8 @@ def test_a_flipped_bit_in_the_log_of_a_journal_that_was_killed_hides_nothing_eit
     begun = log.stat().st_size // page - 1
     places = [32 + flips.randrange(begun - 8) * page + flips.randrange(24) for _ in range(15)]
     places += [flips.randrange(32, (begun - 8) * page) for _ in range(15)]
+    # The header says how to read all the rest.
+    places += flips.sample(range(32), 15)
     for number, place in enumerate(places):
         folder = tmp_path / f"{number}.duckdb.journal"
         shutil.copytree(killed, folder)
@@ -283,6 +362,27 @@ def test_a_flipped_bit_in_the_log_of_a_journal_that_was_killed_hides_nothing_eit
         assert [one.seq for one in found] == list(range(1, 31)), place
         assert sum(one.damage is not None for one in found) <= 1, place
         assert all(one.body[:8] == b"%08d" % one.seq for one in found if one.damage is None), place
+
+
+@pytest.mark.parametrize("size", [32, 32 + 24, 32 + 24 + 65_536])
+def test_a_log_whose_beginning_is_overwritten_is_read_all_the_same(
+    killed: Path, tmp_path: Path, size: int
+) -> None:
+    folder = tmp_path / killed.name
+    shutil.copytree(killed, folder)
+    (log,) = folder.glob("*-wal")
+    log.write_bytes(bytes(size) + log.read_bytes()[size:])
+    read, lost = read_back(folder)
+    assert (sorted(read), lost) == (list(range(1, 31)), [])
+
+
+def test_a_log_that_is_none_harms_nothing(killed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / killed.name
+    shutil.copytree(killed, folder)
+    (log,) = folder.glob("*-wal")
+    for content in (b"", b"short", random.Random(0).randbytes(200_000), bytes(200_000)):
+        log.write_bytes(content)
+        assert read_back(folder) == ({}, [])
 
 
 def test_a_journal_whose_file_is_damaged_goes_on_in_another(tmp_path: Path, asked: Any, otlp: Any) -> None:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tupletrace.processor import failpoint, journal_file, journal_log
+from tupletrace.processor import failpoint, journal_file, journal_head, journal_log
 from tupletrace.processor.journal_file import JournalError, Request
 
 _logger: Final = logging.getLogger(__name__)
@@ -53,7 +53,13 @@ class Journal:
         now = time.time_ns()
         self._day = now // _DAY_NS
         self._file = self._named(now, _OF_DAY)
-        self._connection = journal_file.open_for_writing(self._file)
+        try:
+            self._connection = journal_file.open_for_writing(self._file)
+        except sqlite3.DatabaseError as error:
+            journal_file.raise_unless_damaged(error)
+            self._file = self._named(now, _OF_MOMENT)
+            self._connection = journal_file.open_for_writing(self._file)
+        self._identity = journal_file.identity(self._file)
         self._waiting: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -118,6 +124,9 @@ class Journal:
             rolled = len(appended) < len(batch)
             if rolled or now // _DAY_NS != self._day:
                 self._begin(now, _OF_MOMENT if rolled else _OF_DAY)
+            elif journal_file.identity(self._file) != self._identity:
+                _logger.warning("%s was taken away or replaced, the journal goes on in another", self._file)
+                self._begin(now, _OF_MOMENT)
             rows = [
                 journal_file.row(Request(self._seq + i, now, one.signal, one.body))
                 for i, one in enumerate(appended, 1)
@@ -125,8 +134,7 @@ class Journal:
             try:
                 self._insert(rows)
             except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
+                journal_file.raise_unless_damaged(error)
                 _logger.warning("%s is damaged, the journal goes on in another file: %s", self._file, error)
                 self._begin(now, _OF_MOMENT)
                 self._insert(rows)
@@ -156,6 +164,7 @@ class Journal:
             connection = journal_file.open_for_writing(file)
             self._connection.close()
             self._file, self._connection = file, connection
+            self._identity = journal_file.identity(file)
         self._day = now // _DAY_NS
         if over:
             self._compress_closed()
@@ -202,6 +211,7 @@ def mend(folder: Path) -> None:
     """Mend what a process that was killed has left; called before anything is read, by who alone has it."""
     for file in files(folder):
         journal_log.mend(file)
+        journal_head.mend(file)
 
 
 def first_seq(folder: Path) -> int | None:
@@ -212,7 +222,7 @@ def first_seq(folder: Path) -> int | None:
 
 def last_seq(folder: Path) -> int:
     """Return the highest sequence number in the journal, 0 for an empty one."""
-    highest = (journal_file.edge(file, "max") for file in reversed(files(folder)))
+    highest = (_edge(file, "max") for file in reversed(files(folder)))
     return next((seq for seq in highest if seq is not None), 0)
 
 
@@ -233,9 +243,11 @@ def read(folder: Path, after: int, max_bytes: int) -> Iterator[list[Request]]:
 def _gapless(folder: Path, after: int) -> Iterator[Request]:
     # Before the first there is what retention has taken away.
     last: int | None = None
-    for file in files(folder):
+    found = files(folder)
+    for file in found:
         if (highest := _edge(file, "max")) is None or highest <= after:
-            last = highest if highest is not None else last
+            # One that cannot be read, or is empty, and is not the last, has held what is missing after it.
+            last = (last or after if file != found[-1] else last) if highest is None else highest
             continue
         if last is None and (_edge(file, "min") or after + 1) <= after:
             last = after

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS requests (
     checksum INTEGER,
     uncompressed_size INTEGER
 )"""
+_COLUMNS: Final = {"seq", "received_unix_nano", "signal", "body"}
 _LATER_COLUMNS: Final = ("checksum", "uncompressed_size")
 """Absent in files of the first release."""
 _ZSTD: Final = pa.Codec("zstd", compression_level=3)
@@ -33,6 +34,7 @@ WRITTEN: Final = 0
 COMPRESSED: Final = 1
 WITHOUT_CONTENT: Final = 2
 """What a file says it is, in its user_version; the last: nothing that came in it holds content any more."""
+VERSIONS: Final = (WRITTEN, COMPRESSED, WITHOUT_CONTENT)
 _rewriting: Final = threading.Lock()
 
 
@@ -74,14 +76,19 @@ def row(request: Request) -> tuple[int, int, str, bytes, int, None]:
 INSERT: Final = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)"
 
 
+def create(connection: sqlite3.Connection, version: int = WRITTEN, mode: str = "DELETE") -> None:
+    """Make a file of this version that holds no request, or let one that is there be written."""
+    connection.execute("PRAGMA page_size = 65536")
+    connection.execute(f"PRAGMA journal_mode = {mode}")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.execute(_SCHEMA)
+
+
 def open_for_writing(file: Path) -> sqlite3.Connection:
     """Open or create the file of the day: a commit is on disk when it returns."""
     connection = sqlite3.connect(file, check_same_thread=False)
-    connection.execute("PRAGMA page_size = 65536")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA user_version = {WRITTEN}")
-    connection.execute(_SCHEMA)
+    create(connection, mode="WAL")
     present = _columns(connection)
     for column in _LATER_COLUMNS:
         if column not in present:
@@ -109,6 +116,12 @@ def existing(file: Path) -> Generator[sqlite3.Connection]:
         raise JournalError(f"{file} cannot be read as a journal: {error}{remedy}") from error
 
 
+def identity(file: Path) -> tuple[int, ...]:
+    """Return what tells a file, and its write-ahead log, from others of the same name."""
+    names = (file, file.with_name(file.name + "-wal"))
+    return tuple(name.stat().st_ino for name in names if name.exists())
+
+
 def edge(file: Path, which: str) -> int | None:
     """Return the ``min`` or ``max`` sequence number in a file, None if it holds no request.
 
@@ -132,7 +145,7 @@ def _edge(connection: sqlite3.Connection, which: str) -> int | None:
                 return request.seq + outward * beyond
         return two[0][0] if two else None
     except sqlite3.DatabaseError as error:
-        _raise_unless_damaged(error)
+        raise_unless_damaged(error)
     return _reached(connection, outward)
 
 
@@ -143,7 +156,7 @@ def _reached(connection: sqlite3.Connection, outward: int) -> int | None:
         for request in _rows(connection, f"ORDER BY seq {'ASC' if outward == 1 else 'DESC'}"):
             last = request.seq if request.damage is None else last
     except sqlite3.DatabaseError as error:
-        _raise_unless_damaged(error)
+        raise_unless_damaged(error)
         if last is None:
             raise
     # The one before an error is not given by the cursor, but can be asked for.
@@ -153,7 +166,7 @@ def _reached(connection: sqlite3.Connection, outward: int) -> int | None:
     return last
 
 
-def _raise_unless_damaged(error: sqlite3.DatabaseError) -> None:
+def raise_unless_damaged(error: sqlite3.DatabaseError) -> None:
     """Raise what may be otherwise another time: too many open files, a disk that is away."""
     if isinstance(error, sqlite3.OperationalError):
         raise error
@@ -188,7 +201,7 @@ def requests(file: Path, after: int) -> Iterator[Request]:
                 yield request
                 last = request.seq
         except sqlite3.DatabaseError as error:
-            _raise_unless_damaged(error)
+            raise_unless_damaged(error)
         yield from _one_by_one(connection, last + 1, end + 1)
 
 
@@ -197,7 +210,7 @@ def _one_by_one(connection: sqlite3.Connection, first: int, end: int) -> Iterato
         try:
             yield from _rows(connection, "WHERE seq = ?", seq)
         except sqlite3.DatabaseError as error:
-            _raise_unless_damaged(error)
+            raise_unless_damaged(error)
             yield Request(seq, 0, "", b"", str(error))
 
 
@@ -223,7 +236,10 @@ def stepwise(found: Iterable[Request], most_bytes: int) -> Iterator[list[Request
 
 
 def _columns(connection: sqlite3.Connection) -> set[str]:
-    return {found[1] for found in connection.execute("PRAGMA table_info(requests)")}
+    found = {one[1] for one in connection.execute("PRAGMA table_info(requests)")}
+    if found and not found >= _COLUMNS:
+        raise sqlite3.DatabaseError("its table of requests is none of ours")
+    return found
 
 
 def _checked(seq: int, received: Any, signal: Any, body: Any, checksum: Any, size: Any) -> Request:
@@ -307,9 +323,7 @@ def _rewritten(file: Path, version: int, change: Change) -> Iterator[None]:
     try:
         with contextlib.closing(sqlite3.connect(new, check_same_thread=False)) as target:
             new.chmod(0o600)
-            target.execute("PRAGMA page_size = 65536")
-            target.execute(f"PRAGMA user_version = {version}")
-            target.execute(_SCHEMA)
+            create(target, version)
             for step in stepwise(requests(file, -1), _STEP_BYTES):
                 target.executemany(INSERT, map(_packed, change(step)))
                 yield

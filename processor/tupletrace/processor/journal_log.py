@@ -6,7 +6,7 @@ Format: https://sqlite.org/fileformat2.html#the_write_ahead_log
 """
 
 import logging
-import struct
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +14,26 @@ import numpy as np
 import numpy.typing as npt
 
 _logger: Final = logging.getLogger(__name__)
-_HEADER: Final = 32
+_HEAD: Final = np.dtype(
+    [
+        ("magic", ">u4"),
+        ("version", ">u4"),
+        ("page", ">u4"),
+        ("number", ">u4"),
+        ("salt", ">u8"),
+        ("sums", ">u4", 2),
+    ]
+)
+_SUMMED: Final = 24
+"""Bytes of the header before its sums."""
+_VERSION: Final = 3_007_000
 _MAGIC: Final = {0x377F0682: "<u4", 0x377F0683: ">u4"}
 """How the words are ordered that are summed up."""
+_NATIVE_MAGIC: Final = 0x377F0682 + (sys.byteorder == "big")
+_NATIVE: Final = _MAGIC[_NATIVE_MAGIC]
+_SIZE: Final = 65_536
+SIZES: Final = {2**power for power in range(9, 16)}
+"""Of a page; the largest one is written as 1."""
 Words = npt.NDArray[np.uint32]
 
 
@@ -27,40 +44,75 @@ def mend(file: Path) -> None:
     """
     log = file.with_name(file.name + "-wal")
     try:
-        with log.open("rb") as opened:
-            magic, _, page, _, salt, *sums = struct.unpack(">4IQ2I", opened.read(_HEADER))
-        frames = _frames(log, _MAGIC[magic], page)
-    except (FileNotFoundError, KeyError, ValueError, struct.error):
+        head = np.memmap(log, _HEAD, "r+", shape=1)[0]
+    except (FileNotFoundError, ValueError):
         return
+    whole = _is_whole(head)
+    page = int(head["page"]) if whole else _page_size(file)
+    frames = _frames(log, _MAGIC[int(head["magic"])] if whole else _NATIVE, page)
+    salt = head["salt"] if whole else _salt(frames)
     (ends,) = np.nonzero((frames["salt"] == salt) & (frames["size"] != 0))
     if not len(ends):
         return
     frames = frames[: ends[-1] + 1]
     powers = _powers(page // 8 + 1)
     inputs = _inputs(powers)
-    stored = np.vstack([np.array([sums], np.uint32), frames["sums"].astype(np.uint32)])
+    stored = np.vstack([head["sums"].astype(np.uint32), frames["sums"].astype(np.uint32)])
     short = stored[1:] - (stored[:-1] @ powers[-1].T + _added(frames, inputs))
     (damaged,) = np.nonzero(short.any(axis=1) | (frames["salt"] != salt))
-    if not len(damaged):
+    if whole and not len(damaged):
         return
     _logger.warning(
-        "%s is damaged in %d of %d pages; what it holds is checked", log, len(damaged), len(frames)
+        "%s is damaged in %d of %d places; what it holds is checked",
+        log,
+        len(damaged) + (not whole),
+        1 + len(frames),
     )
     finished = ends[-2] + 1 if len(ends) > 1 else 0
     pages = int(frames["size"][ends[-1]])
-    for place in damaged[damaged < finished]:
+    if (damaged >= finished).any() and not len(frames := frames[:finished]):
+        return
+    if not whole:
+        head["magic"], head["version"], head["page"], head["salt"] = _NATIVE_MAGIC, _VERSION, page, salt
+        head["sums"] = _sums(head)
+    for place in damaged[damaged < finished][::-1]:
         # Where its neighbour is wrong as well, the sums themselves may be.
         if not np.isin([place - 1, place + 1], damaged).any():
             _mend_head(frames[place], short[place], inputs)
         if not 0 < frames["page"][place] <= pages:
-            return
-    if damaged[-1] >= finished:
-        frames = frames[:finished]
+            # Nobody knows which page it was: it may be what is written over next.
+            frames["page"][place], frames["size"][place] = frames["page"][place + 1], 0
     frames["salt"] = salt
-    state = stored[0]
+    state = head["sums"].astype(np.uint32)
     for place, added in enumerate(_added(frames, inputs)):
         state = powers[-1] @ state + added
         frames["sums"][place] = state
+
+
+def _is_whole(head: Any) -> bool:
+    return int(head["magic"]) in _MAGIC and bool((head["sums"] == _sums(head)).all())
+
+
+def _sums(head: Any) -> Words:
+    """Return what the sums of a log's header are to be."""
+    powers = _powers(_SUMMED // 8)
+    words = np.frombuffer(head.tobytes()[:_SUMMED], _MAGIC.get(int(head["magic"]), _NATIVE))
+    return words.astype(np.uint32) @ _inputs(powers)
+
+
+def _salt(frames: Any) -> int:
+    """Return the salt of the frames that are valid: what is behind them is of the time before."""
+    first, second = (int(salt) for salt in [*frames["salt"][:2], 0, 0][:2])
+    # Its first half is one more each time that the log begins anew.
+    begun_anew = (first >> 32) - (second >> 32) == 1
+    return first if begun_anew or not second else second
+
+
+def _page_size(file: Path) -> int:
+    """Return what the file itself says, or that of all files that were made by this version."""
+    with file.open("rb") as opened:
+        said = int.from_bytes(opened.read(18)[16:], "big")
+    return said if said in SIZES else _SIZE
 
 
 def _mend_head(frame: Any, short: Words, inputs: Words) -> None:
@@ -78,8 +130,8 @@ def _frames(log: Path, words: str, page: int) -> Any:
     form = np.dtype(
         [("page", ">u4"), ("size", ">u4"), ("salt", ">u8"), ("sums", ">u4", 2), ("words", words, page // 4)]
     )
-    count = (log.stat().st_size - _HEADER) // form.itemsize
-    return np.memmap(log, form, "r+", _HEADER, count)
+    count = (log.stat().st_size - _HEAD.itemsize) // form.itemsize
+    return np.memmap(log, form, "r+", _HEAD.itemsize, count) if count else np.zeros(0, form)
 
 
 def _powers(pairs: int) -> Words:
