@@ -10,7 +10,7 @@ import pytest
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import ChatSummaryMemoryBuffer, Memory
-from llama_index.core.tools import FunctionTool
+from llama_index.core.tools import BaseTool, FunctionTool, ToolMetadata, ToolOutput
 from llama_index.core.workflow import (
     Context,
     HumanResponseEvent,
@@ -498,3 +498,45 @@ def test_a_run_that_is_going_on_ends_its_spans_after_uninstrument(
     endpoint.reply = uninstrumenting
     assert ask(agent(llm())).startswith("Sunny")
     assert tree() == [("invoke_agent helper", [("run_agent_step", ["chat gpt-4o-mini"])])]
+
+
+class Picky(BaseTool):
+    """Takes its only argument by name alone."""
+
+    metadata = ToolMetadata("Tell the weather.", "weather")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        if args:
+            raise TypeError("by name, please")
+        return ToolOutput(content="Sunny", tool_name="weather", raw_input=kwargs, raw_output="Sunny")
+
+
+def test_a_tool_that_a_model_chose_is_executed_once_under_its_call_id(
+    llm: Any, endpoint: Any, named: Any, failures: Any
+) -> None:
+    """LlamaIndex tries its argument by position and by name."""
+    endpoint.reply = lambda _: endpoint.calls(("weather", {"input": "Paris"}))
+    assert str(llm().predict_and_call([Picky()], "How is the weather?")) == "Sunny"
+    endpoint.reply = lambda _: endpoint.calls(("time_in", {"zone": "CET"}))
+    chosen = llm().apredict_and_call([FunctionTool.from_defaults(time_in)], "What time is it?")
+    assert str(asyncio.run(chosen)) == "Noon in CET"
+    ids = [tool.attributes["gen_ai.tool.call.id"] for tool in named("execute_tool")]
+    assert ids == ["call_weather", "call_time_in"]
+    assert failures() == {}
+
+
+def test_instructions_that_an_agent_does_not_pass_on_are_no_part_of_its_prompt(llm: Any, named: Any) -> None:
+    """Its name and its tools stay its own."""
+
+    def prompt(system_prompt: str) -> dict[str, Any]:
+        helper = ReActAgent(name="re", llm=llm(), tools=[weather], system_prompt=system_prompt)
+        helper.formatter.system_header = "Think it over. Tools: {tool_desc} {tool_names}"
+        ask(helper)
+        said = named("chat")[-1].attributes
+        return {key: said[key] for key in ("gen_ai.prompt.name", "gen_ai.prompt.version")} | {
+            "tools": said["tupletrace.tools.names"]
+        }
+
+    said = prompt("Never said")
+    assert (said["gen_ai.prompt.name"], said["tools"]) == ("re", ("weather",))
+    assert prompt("Not said either") == said

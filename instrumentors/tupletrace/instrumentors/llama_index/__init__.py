@@ -20,6 +20,7 @@ __all__ = ["LlamaIndexInstrumentor"]
 
 _DISPATCHER = "llama_index_instrumentation"
 _WORKFLOW = "workflows.workflow"
+_CALLING = "llama_index.core.tools.calling"
 _CHAT = "llama_index.core.chat_engine.types"
 _CHAT_STREAM = "StreamingAgentChatResponse.__post_init__"
 
@@ -50,6 +51,8 @@ class LlamaIndexInstrumentor(Instrumentor):
             Classes(patches, families).adopt_all()
 
         patches.when_imported(_DISPATCHER, listen)
+        for name in ("call_tool_with_selection", "acall_tool_with_selection"):
+            patches.when_imported(_CALLING, partial(patches.wrap, _CALLING, name, tools.selected(telemetry)))
         patches.when_imported(_CHAT, partial(patches.wrap, _CHAT, _CHAT_STREAM, engines.chat_stream))
         patches.when_imported(_WORKFLOW, partial(patches.wrap, _WORKFLOW, "Workflow.run", continuing))
         wrap_registries(patches, templates.keep_registered)

@@ -53,15 +53,12 @@ def agent_prompt(step: Step | None, messages: Messages) -> Prompt | None:
     if step is None or step.kind != "model":
         return None
     agent = step.agent
+    # In an agent's step its memory may ask the model for a summary: that is not the agent's prompt.
     instructions = [
         ("system", text)
         for text in (*_described(agent), getattr(agent, "system_prompt", None))
-        if isinstance(text, str) and text
+        if isinstance(text, str) and text and any(text.partition("{")[0] in said for _, said in messages)
     ]
-    # In an agent's step its memory may ask the model for a summary: that is not the agent's prompt.
-    literals = [text.partition("{")[0] for _, text in instructions]
-    if not all(any(literal in text for _, text in messages) for literal in literals):
-        return None
     return static_prompt(instructions, name=step.agent_name)
 
 

@@ -8,6 +8,7 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import ToolInvocation
 
+from tupletrace.instrumentors.base import Wrapper
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.llama_index.calls import Call, around
 from tupletrace.instrumentors.llama_index.hooks import Family
@@ -30,6 +31,18 @@ def family(telemetry: TelemetryHandler) -> Family:
 
     call = around("llama_index tool", begin)
     return Family("llama_index.core.tools.types.BaseTool", dict.fromkeys(("__call__", "call", "acall"), call))
+
+
+def selected(telemetry: TelemetryHandler) -> Wrapper:
+    """Wrap what calls a tool that a model chose; it tries more than one way."""
+
+    def begin(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolCall:
+        chosen = args[0] if args else kwargs["tool_call"]
+        return start_tool(
+            telemetry, chosen.tool_name, chosen.tool_id, dict(chosen.tool_kwargs), get_current()
+        )
+
+    return around("llama_index selected tool", begin)
 
 
 def start_tool(
