@@ -14,7 +14,7 @@ from genai_prices import Usage, calc_price
 from tupletrace.processor import decode
 
 FOLDER = Path(__file__).parent / "corpora" / "content_off"
-OFF = "content capture off: no prompt id, template or message on the span"
+OFF = "content capture off, it seems: no prompt id, template or message on the span"
 HIDDEN = "content hidden: the messages on the span are without their texts"
 CHAT = [(149, 12), (270, 22), (57, 31), (None, None), (81, 27), (139, 12), (244, 22)]
 """Input and output tokens; the fourth is a stream that was not asked for its usage."""

@@ -407,6 +407,32 @@ def test_tokens_that_openlit_makes_up_for_a_stream_are_not_reported(
     assert dict(row["attributes"])["gen_ai.usage.input_tokens"] == "9", "as it came"
 
 
+@pytest.mark.parametrize(
+    ("answer", "used", "reported"),
+    [("abc", (33, 2), None), ("", (33, 0), None), ("abc", (57, 31), 31)],
+)
+def test_an_older_openlit_makes_tokens_up_too_and_writes_messages_in_lines(
+    stored: Any, otlp: Any, answer: str, used: tuple[int, int], reported: int | None
+) -> None:
+    lines = {"gen_ai.prompt": "system: Be kind.\nAlways.\nuser: Hi"}
+    said = [("gen_ai.content.prompt", lines), ("gen_ai.content.completion", {"gen_ai.completion": answer})]
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.system": "openai",
+        "gen_ai.sdk.version": "1.109.1",
+        "gen_ai.request.is_stream": True,
+        "gen_ai.server.time_to_first_token": 0.5,
+        "gen_ai.usage.input_tokens": used[0],
+        "gen_ai.usage.output_tokens": used[1],
+    }
+    events = [Span.Event(name=name, attributes=otlp.key_values(what)) for name, what in said]
+    row = stored(attributes, events=events)
+    assert (row["output_tokens"], row["time_to_first_chunk_s"]) == (reported, 0.5)
+    asked = [(one["role"], one["parts"][0]["content"]) for one in json.loads(row["input_messages"])]
+    assert asked == [("system", "Be kind.\nAlways."), ("user", "Hi")]
+    assert row["prompt_version"].startswith("text-")
+
+
 def test_the_model_that_was_asked_for_is_not_the_one_that_answered(stored: Any) -> None:
     """OpenInference with the standard's names too, and LangSmith, have the latter under the former's name."""
     both = {"gen_ai.request.model": "gpt-4o-2024-08-06", "gen_ai.response.model": "gpt-4o-2024-08-06"}

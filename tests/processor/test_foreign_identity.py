@@ -188,7 +188,7 @@ def test_what_a_call_names_itself_comes_before_what_ran_beside_it(layers: Any) -
 @pytest.mark.parametrize(
     ("spans", "reason"),
     [
-        ([(2, 9, LLM)], "content capture off: no prompt id, template or message on the span"),
+        ([(2, 9, LLM)], "content capture off, it seems: no prompt id, template or message on the span"),
         (
             [
                 (
@@ -245,7 +245,7 @@ MARK = {
 }
 ASKED = messages(("system", {"content": "Be kind."}))
 OFF, HIDDEN, CUT, ELSEWHERE = (
-    "content capture off: no prompt id, template or message on the span",
+    "content capture off, it seems: no prompt id, template or message on the span",
     "content hidden: the messages on the span are without their texts",
     "content cut off: the messages on the span cannot be read",
     "content uploaded: only a reference to the messages is on the span",
@@ -276,7 +276,7 @@ def test_a_prompt_without_texts_says_what_became_of_them_and_no_mark_is_a_versio
     tool = (2, 1, {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "look"})
     found = layers((1, None, attributes), tool)
     assert found["prompt"] == (None, None, "missing", reason)
-    why = "content capture off: a tool ran, but no call has definitions of tools"
+    why = "content capture off, it seems: a tool ran, but no call has definitions of tools"
     assert found["tools"] == (None, None, "missing", why)
 
 

@@ -26,6 +26,7 @@ _EXCEPTION: Final = "exception"
 _CONTENT: Final = pa.array(
     [
         "gen_ai.system.message",
+        "gen_ai.developer.message",
         "gen_ai.user.message",
         "gen_ai.assistant.message",
         "gen_ai.tool.message",

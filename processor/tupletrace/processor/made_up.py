@@ -12,6 +12,7 @@ from tupletrace.processor.sources import extract
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
 
+_STREAMS: Final = ("gen_ai.request.stream", "gen_ai.request.is_stream")
 _REPORTED: Final = ("gen_ai.usage.cache_read.input_tokens",)
 """Which OpenLIT writes beside what a provider reported, be it 0."""
 _ALWAYS: Final = pa.array(["openai", "anthropic", "groq"])
@@ -29,7 +30,7 @@ def taken_away(attributes: Attributes, found: dict[str, pa.Array]) -> None:
 
     Without content the characters cannot be counted: there what is missing beside every report tells it.
     """
-    streams = pc.equal(attributes.pick(["gen_ai.request.stream"]), "true")
+    streams = pc.equal(attributes.pick(_STREAMS), "true")
     suspected = pc.and_(pc.equal(found["dialect"], "openlit"), pc.fill_null(streams, False))
     suspected = pc.and_not(pc.fill_null(suspected, False), pa.array(attributes.carries(_REPORTED)))
     rows = np.flatnonzero(suspected.to_numpy(zero_copy_only=False))
@@ -38,7 +39,7 @@ def taken_away(attributes: Attributes, found: dict[str, pa.Array]) -> None:
     index = pa.array(rows)
     current = attributes.pick(["gen_ai.provider.name"])
     said = found["output_messages"].take(index)
-    (half,) = extract(said, [_HALF_THE_CHARACTERS])
+    half = pc.coalesce(*extract(said, [_HALF_THE_CHARACTERS]), "0")
     unsaid = pc.and_(pc.is_null(said), pc.is_in(current.take(index), _ALWAYS))
     guessed = pc.or_(pc.fill_null(pc.equal(found["output_tokens"].take(index), half), False), unsaid)
     made_up = np.zeros(attributes.count, np.bool_)

@@ -51,7 +51,7 @@ SELECT DISTINCT
     CAST(NULL AS VARCHAR),
     'missing',
     CASE
-        WHEN asked.without_content THEN 'content capture off: a tool ran, but no call has definitions of tools'
+        WHEN asked.without_content THEN 'content capture off, it seems: a tool ran, but no call has definitions of tools'
         ELSE 'a tool ran, but no call says which tools the model was offered'
     END
 FROM retrievals
