@@ -433,6 +433,13 @@ def test_an_older_openlit_makes_tokens_up_too_and_writes_messages_in_lines(
     assert row["prompt_version"].startswith("text-")
 
 
+def test_langsmith_tells_tokens_where_outputs_are_hidden(stored: Any) -> None:
+    used = {"input_tokens": 32, "output_tokens": 31, "input_token_details": {"cache_read": 16}}
+    hidden = {"gen_ai.prompt": "{}", "gen_ai.completion": "{}", "langsmith.span.kind": "llm"}
+    row = stored(hidden | {"langsmith.metadata.usage_metadata": json.dumps(used)})
+    assert (row["input_tokens"], row["cache_read_input_tokens"], row["output_tokens"]) == (32, 16, 31)
+
+
 def test_the_model_that_was_asked_for_is_not_the_one_that_answered(stored: Any) -> None:
     """OpenInference with the standard's names too, and LangSmith, have the latter under the former's name."""
     both = {"gen_ai.request.model": "gpt-4o-2024-08-06", "gen_ai.response.model": "gpt-4o-2024-08-06"}
