@@ -257,6 +257,25 @@ def test_a_retriever_without_a_store_has_an_index_a_limit_and_settings_of_its_ow
     assert found(path="/home/ann/x") == found(path="/srv/x") == found(pages=["text"]) == found()
 
 
+@pytest.mark.parametrize(
+    ("kept", "name"),
+    [
+        ({"db": "postgresql://ann:canary@localhost/app"}, None),
+        ({"corpus": ["canary one", "canary two"]}, None),
+        ({"dataset": "canary\ncanary"}, None),
+        ({"database": "/home/ann/canary/shop.db"}, "shop.db"),
+    ],
+    ids=["address", "texts", "text", "path"],
+)
+def test_neither_content_nor_secrets_nor_directories_become_the_name_of_what_is_searched(
+    trace: Any, kept: dict[str, Any], name: str | None
+) -> None:
+    told = facts(trace, Store(**kept).as_retriever())
+
+    assert told["gen_ai.data_source.id"] == (name or "Store")
+    assert "canary" not in trace.spans[0].to_json()
+
+
 def test_arguments_bound_to_a_retriever_count_in_an_ensemble(trace: Any) -> None:
     from langchain_classic.retrievers import EnsembleRetriever
 

@@ -35,7 +35,6 @@ _RETRIEVERS: Final = ("base_retriever", "retriever", "retrievers")
 """Fields whose values retrieve though they may not be retrievers."""
 _NOT_SETTINGS: Final = frozenset({*_STORES, "name", "tags", "metadata", "search_type", "search_kwargs"})
 _PLAIN: Final = (str, bytes, int, float, type(None))
-_MOST: Final = 64
 _LIMIT: Final = re.compile(
     r"k|top_?[kn](_results)?|limit|(max|num|number_?of)_?(results|documents|contexts)", re.IGNORECASE
 )
@@ -158,8 +157,8 @@ def _described(name: str, value: Any) -> Any:
     if (said := setting(name, value)) is not None or isinstance(value, _PLAIN):
         return said
     if isinstance(value, list):
-        members = [_part(name, one) for one in value[:_MOST]]
-        return [one for one in members if one is not None] or None
+        first = _part(name, value[0]) if value else None
+        return None if first is None else [first, *(_part(name, one) for one in value[1:])]
     said = _part(name, value)
     return model_of(value) if said is None else said
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from functools import lru_cache
 from pathlib import PurePath
 from types import FunctionType, MethodType
 from typing import Any, Final
@@ -52,13 +53,14 @@ def settings(given: Mapping[str, Any], *, deep: bool, depth: int = _DEPTH) -> di
 
 def setting(name: str, value: Any, *, deep: bool = False, depth: int = _DEPTH) -> Any:
     """Return what one setting says; None if it does not decide which documents are found."""
-    if value is None or _NO_SETTING.search(name):
+    kind = _kind(name)
+    if value is None or kind == "none":
         return None
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, (bool, int, float)):
         return value
-    if _FILTER.search(name):
+    if kind == "filter":
         return filter_keys(value)
     if isinstance(value, str):
         return value if 0 < len(value) <= _LONGEST and not is_location(value) else None
@@ -66,15 +68,15 @@ def setting(name: str, value: Any, *, deep: bool = False, depth: int = _DEPTH) -
         return value.__qualname__
     if isinstance(value, (list, tuple)):
         numbers = all(isinstance(one, (int, float)) for one in value)
-        if not depth or not 0 < len(value) <= _MOST or not (numbers or deep or _GROUP.search(name)):
+        if not depth or not 0 < len(value) <= _MOST or not (numbers or deep or kind == "group"):
             return None
         return [setting(name, one, deep=deep, depth=depth - 1) for one in value]
-    if not depth or not (deep or _GROUP.search(name)):
+    if not depth or not (deep or kind == "group"):
         return None
     if isinstance(value, Mapping):
         return settings({str(key): below for key, below in value.items()}, deep=True, depth=depth - 1)
     own = depth - 1 if hasattr(type(value), "model_fields") else 0
-    return {"class": _kind(value), **settings(_fields(value), deep=True, depth=own)}
+    return {"class": _class_name(value), **settings(_fields(value), deep=True, depth=own)}
 
 
 def filter_keys(condition: Any) -> list[str] | str | None:
@@ -83,7 +85,7 @@ def filter_keys(condition: Any) -> list[str] | str | None:
         return None
     if isinstance(condition, (FunctionType, MethodType)):
         return condition.__qualname__
-    return sorted(_keys(condition)) or _kind(condition)
+    return sorted(_keys(condition)) or _class_name(condition)
 
 
 def is_location(text: str) -> bool:
@@ -94,6 +96,16 @@ def is_location(text: str) -> bool:
 def without_location(text: str) -> str:
     """Return the last part of a path, anything else as it is."""
     return PurePath(text.replace("\\", "/")).name or text if is_location(text) else text
+
+
+@lru_cache(maxsize=512)
+def _kind(name: str) -> str:
+    """Return what a setting of that name holds: nothing that counts, a filter, more settings, or a value."""
+    if _NO_SETTING.search(name):
+        return "none"
+    if _FILTER.search(name):
+        return "filter"
+    return "group" if _GROUP.search(name) else "value"
 
 
 def _keys(condition: Any) -> set[str]:
@@ -137,7 +149,7 @@ def _field(path: str, name: str, value: Any) -> set[str]:
         return {path + name}
     if name in _KEY_FIELDS:
         return {path + value}
-    return {path + key for key in _names(value)} if _FILTER.search(name) else {path + name}
+    return {path + key for key in _names(value)} if _kind(name) == "filter" else {path + name}
 
 
 def _names(expression: str) -> Iterable[str]:
@@ -151,5 +163,5 @@ def _fields(value: Any) -> dict[str, Any]:
     return {name.strip("_"): below for name, below in getattr(value, "__dict__", {}).items()}
 
 
-def _kind(value: Any) -> str:
+def _class_name(value: Any) -> str:
     return getattr(value, "__qualname__", type(value).__qualname__)

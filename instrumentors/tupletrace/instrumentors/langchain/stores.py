@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
 from tupletrace.instrumentors.langchain.settings import settings, without_location
@@ -27,7 +28,9 @@ _PLACES: Final = (
     "namespace",
 )
 """What holds documents, the larger before the smaller."""
-_PLACE: Final = re.compile(rf"(?:\w+_)?({'|'.join(_PLACES)})(?:_name|_id)?")
+_PLACE: Final = re.compile(rf"(?:\w+_)?({'|'.join(_PLACES)})(?:_names?|_ids?)?")
+_NAMED: Final = ("name", "names", "id", "ids")
+_LONGEST: Final = 128
 _COMMON: Final = ("collection_name", "index_name", "table_name")
 _HOLDERS: Final = ("config", "_config")
 _MADE_UP: Final = re.compile(r"[0-9a-f]{32}|\b[0-9A-HJKMNP-TV-Z]{26}\b")
@@ -104,7 +107,7 @@ def holds(store: Any, other: Any) -> bool:
 
 def is_store(thing: Any) -> bool:
     """Say whether it is a vector store of LangChain's."""
-    return any(kind.__name__ == "VectorStore" for kind in type(thing).__mro__)
+    return _stores(type(thing))
 
 
 def attributes_of(holder: Any) -> Mapping[str, Any]:
@@ -115,20 +118,21 @@ def attributes_of(holder: Any) -> Mapping[str, Any]:
 def _places(searched: Any, given: Mapping[str, Any]) -> Iterator[str]:
     """Find names by what holds them: ``collection_name``, ``_table``, ``config.index_name``."""
     own = attributes_of(searched)
-    attributes = {name: getattr(searched, name, None) for name in _COMMON}
+    # A retriever's own fields are all that it has, and asking it for others is slow.
+    attributes = {name: getattr(searched, name, None) for name in _COMMON} if is_store(searched) else {}
     for holder in _HOLDERS:
         attributes |= attributes_of(own.get(holder))
     attributes |= own
     found: dict[str, str] = {}
-    for name, value in ({_bare(name): value for name, value in attributes.items()} | dict(given)).items():
-        if (match := _PLACE.fullmatch(name)) is None:
+    for name, value in (*attributes.items(), *given.items()):
+        if (place := _place(name)) is None:
             continue
-        several: list[Any] = value if isinstance(value, list) else [value]
-        texts = [one for one in several if isinstance(one, str) and one]
-        if texts:
-            found[match[1]] = "+".join(texts)
-        elif match[1] not in found and isinstance(known := getattr(value, "name", None), str):
-            found[match[1]] = known
+        several: list[Any] = value if isinstance(value, list) and name.endswith(_NAMED) else [value]
+        names = [one for one in several if _is_name(one)]
+        if names:
+            found[place] = "+".join(map(without_location, names))
+        elif place not in found and _is_name(known := getattr(value, "name", None)):
+            found[place] = known
     yield from (found[place] for place in _PLACES if place in found)
     if not found and is_store(searched):
         for inner in _inner_stores(searched):
@@ -147,6 +151,23 @@ def _at(searched: Any, paths: tuple[str, ...], given: Mapping[str, Any]) -> Iter
 
 def _inner_stores(store: Any) -> list[Any]:
     return [one for one in attributes_of(store).values() if is_store(one)]
+
+
+@lru_cache(maxsize=512)
+def _stores(kind: type) -> bool:
+    return any(parent.__name__ == "VectorStore" for parent in kind.__mro__)
+
+
+def _is_name(value: Any) -> TypeGuard[str]:
+    """Say whether it may name something: no content, and no address with a password in it."""
+    is_text = isinstance(value, str) and 0 < len(value) <= _LONGEST
+    return is_text and value.isprintable() and "://" not in value
+
+
+@lru_cache(maxsize=512)
+def _place(name: str) -> str | None:
+    match = _PLACE.fullmatch(_bare(name))
+    return match[1] if match is not None else None
 
 
 def _bare(name: str) -> str:
