@@ -1,8 +1,9 @@
 """What instrumentors add to the programs that they watch: arms beside each other, interleaved in one run.
 
 A benchmark describes itself as a ``Benchmark`` and calls ``main``. Each arm is a process of its own, asked in
-turn for a few calls of each kind, so that all of them meet the same weather. Measured is CPU time of the
-calling thread; spans are encoded to OTLP bytes in the exporter's thread and dropped. Given are the median of
+turn for a few calls of each kind, so that all of them meet the same weather, and replaced now and then: where
+its memory happens to lie makes one process a tenth slower than another. Measured is CPU time of the calling
+thread; spans are encoded to OTLP bytes in the exporter's thread and dropped. Given are the median of
 the differences to the uninstrumented arm of the same round, and the difference of the two minima.
 """
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 FLOOR = "uninstrumented"
+LIVED = 12
+"""Rounds after which every arm is measured in a new process."""
 OURS = "tupletrace"
 ROOT = Path(__file__).parent.parent
 Arm = Callable[["TracerProvider"], object]
@@ -164,16 +167,17 @@ class _Worker:
 
 def _measure_calls(benchmark: Benchmark, kinds: Sequence[str], rounds: int, content: str) -> None:
     arms = [FLOOR, *benchmark.arms]
-    workers = {arm: _Worker(benchmark, arm, content) for arm in arms}
     measured: dict[str, dict[str, list[float]]] = {kind: {arm: [] for arm in arms} for kind in kinds}
-    for number in range(-3, rounds):
-        for kind in kinds:
-            for arm in arms[number % len(arms) :] + arms[: number % len(arms)]:
-                spent = workers[arm].ask(kind)
-                if number >= 0:  # before that they warm up
-                    measured[kind][arm].append(spent)
-    for worker in workers.values():
-        worker.stop()
+    for first in range(0, rounds, LIVED):
+        workers = {arm: _Worker(benchmark, arm, content) for arm in arms}
+        for number in range(first - 3, min(first + LIVED, rounds)):
+            for kind in kinds:
+                for arm in arms[number % len(arms) :] + arms[: number % len(arms)]:
+                    spent = workers[arm].ask(kind)
+                    if number >= first:  # before that they warm up
+                        measured[kind][arm].append(spent)
+        for worker in workers.values():
+            worker.stop()
     _print(benchmark, f"CPU of the calling thread, us a call, {rounds} rounds, content {content}", measured)
 
 

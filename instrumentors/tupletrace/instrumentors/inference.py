@@ -5,7 +5,7 @@ from dataclasses import is_dataclass
 from timeit import default_timer
 from typing import Any, Final
 
-from opentelemetry.context import Context, attach, get_value, set_value
+from opentelemetry.context import Context, attach, get_value
 from opentelemetry.trace import SpanKind, set_span_in_context
 from opentelemetry.util.genai._conversation_context import get_ambient_conversation_id, with_conversation_id
 from opentelemetry.util.genai._inference_invocation import _should_emit_event
@@ -95,19 +95,18 @@ class _Lean:
         start: dict[str, Any],
         context: Context | None,
         conversation_id: str | None,
-    ) -> Context:
-        """Start the span with its first attributes; return the context that it is current in."""
+        attached: bool,
+        **around: Any,
+    ) -> None:
+        """Start the span with its first attributes; its context holds what is ``around``, too."""
         self._start_attributes = start
         self.conversation_id = conversation_id or get_ambient_conversation_id(context)
         if self.conversation_id:
             context = with_conversation_id(self.conversation_id, context)
         self.span = self._tracer.start_span(title, kind=kind, attributes=start, context=context)
-        return set_span_in_context(self.span, context)
-
-    def _enter(self, context: Context, attached: bool) -> None:
-        self._span_context = context
+        self._span_context = Context(set_span_in_context(self.span, context), **around)
         self._attach_to_context = attached
-        self._context_token = attach(context) if attached else None
+        self._context_token = attach(self._span_context) if attached else None
         self._monotonic_start_s = default_timer()
 
 
@@ -157,12 +156,12 @@ class _Call(_Lean):
         if server_port is not None:
             data.server_port = start["server.port"] = server_port
         title = f"{operation} {request_model}" if request_model else operation
-        around = self._begin(title, SpanKind.CLIENT, start, context, conversation_id)
-        self._enter(set_value(self._context_key, type(data)(), around), attached)
+        within = {self._context_key: type(data)()}
+        self._begin(title, SpanKind.CLIENT, start, context, conversation_id, attached, **within)
 
     def _said_within(self, kind: Any) -> Any:
         """Return what calls within this one said, if they did."""
-        inner: Any = get_value(self._context_key, self._span_context)
+        inner: Any = self._span_context.get(self._context_key)
         said = isinstance(inner, kind) and (len(vars(inner)) > _NOTHING_SAID or inner.attributes)
         return inner if said else None
 
@@ -346,9 +345,7 @@ class _Workflow(_Lean, WorkflowInvocation):
         if name is not None:
             start["gen_ai.workflow.name"] = name
         title = f"{self._operation_name} {name}" if name else self._operation_name
-        self._enter(
-            self._begin(title, SpanKind.INTERNAL, start, context, conversation_id), _attach_to_context
-        )
+        self._begin(title, SpanKind.INTERNAL, start, context, conversation_id, _attach_to_context)
 
     def _apply_finish(self, error: Error | None = None) -> None:
         if error is not None:

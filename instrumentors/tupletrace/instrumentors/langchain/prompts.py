@@ -11,6 +11,7 @@ from typing import Any, Final
 from opentelemetry.context import Context
 
 from tupletrace.instrumentors.context import declared_prompt
+from tupletrace.instrumentors.current import current_context
 from tupletrace.instrumentors.identity import Prompt, static_prompt
 from tupletrace.instrumentors.langchain.messages import instructions, text_of
 from tupletrace.instrumentors.langchain.middleware import prompt_in
@@ -117,7 +118,7 @@ def resolve(
     return (
         _named_by_call(params)
         or declared_prompt()
-        or declared_prompt(context)
+        or (declared_prompt(context) if context is not current_context() else None)
         or (rendering.prompt if rendering is not None else None)
         or _of_sequence(run.parent)
         or prompt_in(context)

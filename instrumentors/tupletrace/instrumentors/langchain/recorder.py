@@ -3,14 +3,17 @@
 from typing import Any
 from uuid import UUID
 
-from opentelemetry.context import Context, get_current
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.context import (
+    _SUPPRESS_INSTRUMENTATION_KEY,  # pyright: ignore[reportPrivateUsage]
+    Context,
+)
 from opentelemetry.trace import Tracer
 from opentelemetry.util.genai.invocation import RetrievalInvocation
 from opentelemetry.util.genai.types import Error
 from opentelemetry.util.genai.utils import fq_exception_type
 
 from tupletrace.instrumentors.context import declared_attributes
+from tupletrace.instrumentors.current import current_context
 from tupletrace.instrumentors.feeding import LooseSources, source
 from tupletrace.instrumentors.firewall import guard
 from tupletrace.instrumentors.inference import Telemetry
@@ -33,7 +36,11 @@ class Recorder:
     @property
     def listening(self) -> bool:
         """Whether new runs are recorded: not once uninstrumented, nor where the user suppresses it."""
-        return self.active and is_instrumentation_enabled()
+        if not self.active:
+            return False
+        current = current_context()
+        # `is_instrumentation_enabled` asks for the context twice, through seven calls each.
+        return not (current.get(_SUPPRESS_INSTRUMENTATION_KEY) or current.get("suppress_instrumentation"))
 
     def begin(self, run_id: UUID | None, run: Run, span: Span | None = None) -> None:
         """Remember a run, and carry its span, if it has one, with what all spans carry."""
@@ -83,9 +90,9 @@ class Recorder:
             attributes[names.AGENT_NAME] = run.agent
         if run.step is not None:
             attributes[names.AGENT_STEP] = run.step
-        declared = declared_attributes(run.context)
-        if run.context is not get_current():
-            declared |= declared_attributes()
+        declared, current = declared_attributes(run.context), current_context()
+        if run.context is not current:
+            declared |= declared_attributes(current)
         conversation = declared.pop(names.CONVERSATION_ID, None)
         if conversation and span.conversation_id is None:
             span.conversation_id = conversation

@@ -212,7 +212,7 @@ class Runs:
         """Remember a run; return the oldest one when there are too many to be true."""
         run.run_id = run_id
         self._open[run_id.int] = run
-        return self._pop(next(iter(self._open))) if len(self._open) > _MOST_OPEN else None
+        return self.pop(UUID(int=next(iter(self._open)))) if len(self._open) > _MOST_OPEN else None
 
     def stand_in(self, run_id: UUID, parent_id: UUID | None) -> None:
         """Let a run stand in for one inside it of which nothing is told."""
@@ -221,12 +221,11 @@ class Runs:
             self._open[run_id.int] = parent
 
     def pop(self, run_id: UUID | None) -> Run | None:
-        """Forget a run that ended, and return it if it is one of its own."""
-        return None if run_id is None else self._pop(run_id.int)
-
-    def _pop(self, key: int) -> Run | None:
-        run = self._open.pop(key, None)
-        return run if run is not None and run.run_id is not None and run.run_id.int == key else None
+        """Forget a run that ended, and return it if it is not one that stood in for it."""
+        if run_id is None:
+            return None
+        run = self._open.pop(run_id.int, None)
+        return run if run is not None and run.run_id is not None and run.run_id.int == run_id.int else None
 
     def of_batch(self, batch: object) -> list[Run]:
         """Return the runs of one batch."""

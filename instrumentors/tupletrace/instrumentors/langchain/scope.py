@@ -65,14 +65,14 @@ def waiting(*kinds: Kind) -> Scope | None:
 
 def iterate(iterator: Iterator[T], scope: Scope) -> Generator[T]:
     """Yield what ``iterator`` yields, each step in the scope; stay lazy and close it when closed."""
-    advance: Callable[[], T] = iterator.__next__
+    advance = following = iterator.__next__
     try:
         while True:
             try:
                 item = scope.step(advance)
             except StopIteration:
                 return
-            advance = iterator.__next__
+            advance = following
             try:
                 yield item
             except GeneratorExit:
