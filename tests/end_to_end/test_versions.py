@@ -89,6 +89,10 @@ COMBINATIONS = {
     ),
 }
 BY_NAME = "SELECT name, CAST(count(*) AS INTEGER) AS n FROM spans WHERE service_name = '{}' GROUP BY name"
+UNCALLED = (
+    "SELECT count(*)::INTEGER AS n FROM spans WHERE service_name = '{}' "
+    "AND operation_name = 'execute_tool' AND tool_call_id IS NULL"
+)
 LAYERS = (
     "SELECT l.layer, list(DISTINCT l.provenance) AS provenances FROM trace_layers AS l "
     "JOIN spans AS s USING (trace_id) WHERE s.service_name = '{}' "
@@ -147,6 +151,7 @@ def _same_spans(environment: Any, combination: Combination, openai: Endpoint, pr
         assert "detach" not in done.stderr, done.stderr
         rows = processor.wait_for(BY_NAME.format(service), rows=len(expected))
         assert {row["name"]: row["n"] for row in rows} == expected
+        assert processor.sql(UNCALLED.format(service)) == [{"n": 0}]
         layers = processor.wait_for(LAYERS.format(service), rows=2)
         assert {said for row in layers for said in row["provenances"]} <= {"declared", "derived"}
 

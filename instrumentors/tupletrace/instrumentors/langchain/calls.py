@@ -103,7 +103,7 @@ class Calls:
 
     def tool(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """End the span of a tool that raised what LangChain does not report."""
-        scope = Scope("tool")
+        scope = Scope("tool", owner=kwargs.get("tool_call_id"))
         try:
             return scope.step(wrapped, *args, **kwargs)
         except BaseException as error:
@@ -112,7 +112,8 @@ class Calls:
 
     def atool(self, wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         """Do for an asynchronous tool what ``tool`` does."""
-        return self._await_ending(wrapped(*args, **kwargs), Scope("tool"))
+        scope = Scope("tool", owner=kwargs.get("tool_call_id"))
+        return self._await_ending(wrapped(*args, **kwargs), scope)
 
     @staticmethod
     def tell(wrapped: Call, instance: Any, args: Args, kwargs: Kwargs) -> Any:

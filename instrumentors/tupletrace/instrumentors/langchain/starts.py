@@ -131,10 +131,12 @@ class Starts:
         )
         if call_id is None and run.parent is not None and run.parent.calls:
             call_id = run.parent.announced(name, str(given))
-        invocation.tool_call_id = call_id
+        scope = waiting("tool")
+        # Before langchain-core 1.0 a handler is not told of it.
+        told = scope.owner if scope is not None else None
+        invocation.tool_call_id = call_id or (told if isinstance(told, str) else None)
         self._recorder.begin(run_id, run, invocation)
         run.answered = partial(_returned, invocation, run)
-        scope = waiting("tool")
         if scope is not None:
             scope.enter(run)
         if invocation.should_capture_content:
