@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from pyarrow import parquet
 
 from tupletrace.processor import connect, evaluations, settings, telling, tokens
@@ -336,6 +337,33 @@ def test_evaluations_in_spans_are_of_them(judged: Judged, otlp: Any) -> None:
     )
     assert rows[2]["evaluator_version"] == "gpt-5"
     assert (rows[3]["trace_id"], rows[3]["conversation_id"]) == (None, "talk")
+
+
+def test_results_of_a_case_of_pydantic_evals_are_evaluations_of_it(judged: Judged, otlp: Any) -> None:
+    def result(name: str, value: Any, evaluator: str, **more: Any) -> str:
+        one = {"name": name, "value": value, "source": {"name": evaluator, "arguments": None}} | more
+        return json.dumps({name: one})
+
+    case = {
+        "assertions": result("right", False, "Contains", reason="no Paris"),
+        "scores": result("grounded", 0.9, "LLMJudge", evaluator_version="7"),
+        "labels": result("tone", "kind", "Tone"),
+    }
+    request = ExportTraceServiceRequest.FromString(otlp.request(otlp.span(60, 1, None, case)))
+    other = otlp.request(otlp.span(61, 1, None, case), otlp.span(61, 2, None, {"labels": "{"}))
+    request.resource_spans[0].scope_spans[0].scope.name = "pydantic-evals"
+    judged.database.insert(request.SerializeToString(), other)
+    rows = judged.database.rows(
+        f"SELECT * FROM evaluations WHERE trace_id IN ('{60:032x}', '{61:032x}') ORDER BY name"
+    )
+    said = [(row["name"], row["evaluator_name"], row["source"], row["passed"]) for row in rows]
+    assert said == [
+        ("grounded", "LLMJudge", "llm", True),
+        ("right", "Contains", "code", False),
+        ("tone", "Tone", "code", None),
+    ]
+    assert (rows[0]["evaluator_version"], rows[0]["score"]) == ("7", 0.9)
+    assert (rows[1]["explanation"], rows[2]["score_label"]) == ("no Paris", "kind")
 
 
 def test_feedback_of_users_takes_no_part_in_the_tuple(judged: Judged, otlp: Any) -> None:

@@ -14,7 +14,10 @@ from tupletrace.processor.events import EVALUATION
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
 
-_IN_ATTRIBUTES: Final = r"^gen_ai\.evaluation\.name$|^((trace|session)\.)?(annotations|evaluations)\.\d+\."
+_IN_ATTRIBUTES: Final = (
+    r"^gen_ai\.evaluation\.name$|^((trace|session)\.)?(annotations|evaluations)\.\d+\."
+    r"|^(assertions|scores|labels)$"
+)
 _WAITING: Final = """
     SELECT 1 FROM evaluation_results
     WHERE trace_id IS NULL AND coalesce(response_id, span_id) IS NOT NULL

@@ -1,5 +1,6 @@
 -- Evaluations in log records (`judging_records`) and in spans (`judging_spans`): in their events, in their own
--- attributes, and as OpenInference's annotations. One row an id: what came last.
+-- attributes, as OpenInference's annotations, and as the results of a case of pydantic-evals. One row an id: what
+-- came last.
 CREATE OR REPLACE TEMPORARY TABLE judged AS
 WITH in_events AS (
     SELECT trace_id, span_id, conversation_id, journal_seq, unnest(events) AS event FROM judging_spans
@@ -37,6 +38,17 @@ annotations AS (
     FROM in_attributes
     WHERE key.place <> ''
     GROUP BY trace_id, span_id, conversation_id, time_unix_nano, journal_seq, key.target, key.form, key.place
+),
+results AS (
+    SELECT
+        trace_id,
+        span_id,
+        start_unix_nano + duration_ns AS time_unix_nano,
+        journal_seq,
+        form,
+        unnest(CASE WHEN json_valid(attributes[form]) THEN json_extract(attributes[form], '$.*') END) AS result
+    FROM (SELECT *, unnest(['assertions', 'scores', 'labels']) AS form FROM judging_spans) AS cases
+    WHERE scope_name = 'pydantic-evals'
 ),
 said AS (
     SELECT trace_id, span_id, time_unix_nano, journal_seq, unnest(evaluation_said(attributes)) FROM judging_records
@@ -84,6 +96,21 @@ said AS (
         label AS score_label,
         explanation
     FROM annotations
+    UNION ALL BY NAME
+    SELECT
+        trace_id,
+        span_id,
+        time_unix_nano,
+        journal_seq,
+        result ->> '$.name' AS name,
+        result ->> '$.source.name' AS evaluator_name,
+        result ->> '$.evaluator_version' AS evaluator_version,
+        CASE WHEN evaluator_name = 'LLMJudge' THEN 'llm' ELSE 'code' END AS source,
+        CASE WHEN form = 'scores' THEN finite_number(result ->> '$.value') END AS score_value,
+        CASE WHEN form = 'labels' THEN result ->> '$.value' END AS score_label,
+        CASE WHEN form = 'assertions' THEN TRY_CAST(result ->> '$.value' AS BOOLEAN) END AS said_passed,
+        result ->> '$.reason' AS explanation
+    FROM results
 )
 SELECT
     coalesce(evaluation_id, evaluation_id(said)) AS evaluation_id,
