@@ -1,7 +1,8 @@
 """Who is asked, in the conventions' words."""
 
+import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tupletrace.instrumentors.hosts import provider_of_url
@@ -45,14 +46,19 @@ def of_model(named: Any, serialized: Mapping[str, Any]) -> str:
 
     Where an integration names none LangChain says its class; then it is the one the integration is of.
     """
-    path = [str(part) for part in serialized.get("id") or ()]
-    kind = str(serialized.get("name") or (path[-1] if path else "unknown"))
-    provider = str(named or kind).lower() if named else kind
-    if provider in {kind.replace(affix, "").lower() for affix in _AFFIXES}:
-        provider = _of_module(".".join(path[:-1])) or provider
-    found = _PROVIDERS.get(provider, provider)
+    path: Sequence[Any] = serialized.get("id") or ("unknown",)
+    kind = str(serialized.get("name") or path[-1])
+    found = _named(str(named or ""), kind, ".".join(map(str, path[:-1])))
     given: Mapping[str, Any] = serialized.get("kwargs") or {}
     return _behind_openai(given.get(key) for key in _ADDRESSES) if found == "openai" else found
+
+
+@functools.lru_cache(maxsize=256)
+def _named(named: str, kind: str, module: str) -> str:
+    provider = named.lower() or kind
+    if provider in {kind.replace(affix, "").lower() for affix in _AFFIXES}:
+        provider = _of_module(module) or provider
+    return _PROVIDERS.get(provider, provider)
 
 
 def of_embeddings(embeddings: Any) -> str:
