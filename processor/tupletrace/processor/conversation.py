@@ -88,9 +88,9 @@ def messages(attributes: Attributes, found: dict[str, pa.Array]) -> None:
     blobs = pa.concat_tables(
         _blobs(side, pc.coalesce(foreign[side], found.pop(f"{side}_chat"))) for side in _COLUMN
     )
-    if not places and not blobs.num_rows:
-        return
     blobs, cells = _apart(blobs, _cells(attributes, places))
+    if not blobs.num_rows and not cells.num_rows:
+        return
     answer = _told(blobs, cells, attributes.count)
     for side, column in _COLUMN.items():
         told = _spread(answer.filter(pc.equal(answer.column("side"), side)), "messages", attributes.count)
@@ -108,23 +108,35 @@ def _foreign(said: pa.Array) -> pa.Array:
 
 
 def _apart(blobs: pa.Table, cells: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Of what a span says twice keep what stands in keys of its own, if each message there says something."""
+    """Of what a span says twice keep what stands in keys of its own, if each message there is whole."""
     if not blobs.num_rows or not cells.num_rows:
         return blobs, cells
-    says = pc.invert(pc.is_in(cells.column("field"), pa.array(["role", "finish"])))
-    message = (
-        cells.append_column("says", says).group_by(["span", "side", "message"]).aggregate([("says", "any")])
-    )
-    told = message.group_by(["span", "side"]).aggregate([("says_any", "all")])
-    blobs = blobs.join(told.filter(told.column("says_any_all")), ["span", "side"], join_type="left anti")
+    field, sub = cells.column("field"), cells.column("sub")
+    marks = {
+        "says": pc.invert(pc.is_in(field, pa.array(["role", "finish"]))),
+        "calls": pc.and_(pc.equal(field, "call"), pc.equal(sub, "name")),
+        "knows": pc.and_(pc.equal(field, "call"), pc.equal(sub, "id")),
+    }
+    for mark, where in marks.items():
+        cells = cells.append_column(mark, where)
+    message = cells.group_by(["span", "side", "message"]).aggregate([(mark, "any") for mark in marks])
+    says, calls, knows = (message.column(f"{mark}_any") for mark in marks)
+    message = message.append_column("whole", pc.and_(says, pc.or_(pc.invert(calls), knows)))
+    told = message.group_by(["span", "side"]).aggregate([("whole", "all")])
+    blobs = blobs.join(told.filter(told.column("whole_all")), ["span", "side"], join_type="left anti")
+    cells = cells.drop_columns([*marks])
     return blobs, cells.join(blobs, ["span", "side"], join_type="left anti")
 
 
 def _told(blobs: pa.Table, cells: pa.Table, count: int) -> pa.Table:
     """Return span, side and messages: of the plain ones first, which takes little."""
-    query = "SELECT * FROM plain_conversations('found_blobs', 'found_cells')"
+    found = {"plain_blobs": blobs, "plain_cells": cells}
     try:
-        plain = _asked(query, found_blobs=blobs, found_cells=cells)
+        plain = pa.concat_tables(
+            _asked(f"SELECT * FROM {macro}('found')", found=table)
+            for macro, table in found.items()
+            if table.num_rows
+        )
     except duckdb.Error:
         return _conversations(blobs, cells, 0, count)
     others = [table.join(plain, ["span", "side"], join_type="left anti") for table in (blobs, cells)]

@@ -64,6 +64,8 @@ unwrapped AS MATERIALIZED (
             said ->> '$.generation_info.finish_reason', said ->> '$.message.kwargs.response_metadata.finish_reason'
         ) AS finish,
         said ->> 'type' AS item,
+        -- LangChain's in JavaScript name their class only.
+        CASE WHEN (said ->> 'type') = 'constructor' THEN said ->> '$.id[#-1]' END AS class,
         coalesce(
             json_extract(said, '$.message.kwargs'),
             CASE WHEN json_type(said, '$.message') = 'OBJECT' THEN json_extract(said, '$.message') END,
@@ -79,7 +81,7 @@ unwrapped AS MATERIALIZED (
 ),
 read AS MATERIALIZED (
     SELECT
-        span, side, message, finish, item, said,
+        span, side, message, finish, item, class, said,
         json_extract(said, [
             '$.role', '$.type', '$.content', '$.blocks', '$.parts', '$.tool_calls', '$.additional_kwargs.tool_calls',
             '$.function_call', '$.additional_kwargs.function_call', '$.tool_call_id', '$.additional_kwargs.tool_call_id',
@@ -118,7 +120,7 @@ cell_heads AS (
 heads AS MATERIALIZED (
     SELECT
         span, side, message, finish,
-        coalesce(said_in(f[1]), CASE WHEN coalesce(item, '') NOT IN ('tool_call', 'text') THEN said_in(f[2]) END, said_in(f[18]))
+        coalesce(said_in(f[1]), CASE WHEN coalesce(item, '') NOT IN ('tool_call', 'text') THEN said_in(f[2]) END, said_in(f[18]), class)
             AS role,
         coalesce(
             said_in(f[10]), said_in(f[11]),

@@ -14,7 +14,8 @@ CREATE MACRO role_of(said, side) AS CASE coalesce(lower(said), side)
     WHEN 'aimessagechunk' THEN 'assistant' WHEN 'output' THEN 'assistant' WHEN 'chatbot' THEN 'assistant'
     WHEN 'choice' THEN 'assistant' WHEN 'tools' THEN 'assistant' WHEN 'response' THEN 'assistant'
     WHEN 'human' THEN 'user' WHEN 'input' THEN 'user' WHEN 'request' THEN 'user' WHEN 'function' THEN 'tool'
-    WHEN 'tool-call' THEN 'assistant' WHEN 'tool-response' THEN 'user'
+    WHEN 'systemmessage' THEN 'system' WHEN 'humanmessage' THEN 'user' WHEN 'aimessage' THEN 'assistant'
+    WHEN 'toolmessage' THEN 'tool' WHEN 'tool-call' THEN 'assistant' WHEN 'tool-response' THEN 'user'
     WHEN 'reasoning' THEN 'assistant' WHEN 'function_call' THEN 'assistant' WHEN 'function_call_output' THEN 'tool'
     WHEN 'message' THEN CASE side WHEN 'output' THEN 'assistant' ELSE 'user' END
     ELSE lower(said)

@@ -31,7 +31,11 @@ judged AS (
         -- Anthropic's and Bedrock's own counts leave cached tokens out; most instrumentations add them.
         coalesce(cached_tokens > 0 AND (
             input_tokens + output_tokens + cached_tokens = total_tokens
-            OR (bills_apart AND (cached_tokens > input_tokens OR dialect = 'openlit'))
+            OR (bills_apart AND (
+                cached_tokens > input_tokens
+                OR dialect = 'openlit'
+                OR scope_name LIKE 'opentelemetry.instrumentation.%bedrock%'
+            ))
         ), FALSE) AS exclusive,
         coalesce(
             cached_tokens > 0

@@ -89,8 +89,10 @@ others AS (
         max(conversation_id) AS conversation_id,
         max(user_id) AS user_id,
         max(route) AS route,
-        arg_max({'input': input_tokens, 'output': output_tokens, 'dialect': dialect}, coalesce(input_tokens, output_tokens))
-            AS used,
+        arg_max(
+            {'input': input_tokens, 'output': output_tokens, 'dialect': dialect, 'scope': scope_name},
+            coalesce(input_tokens, output_tokens)
+        ) AS used,
         max(total_tokens) AS total_tokens,
         arg_max(
             {'input': estimated_input_tokens, 'output': estimated_output_tokens, 'by': estimated_by}, estimated_by
@@ -129,6 +131,7 @@ SELECT
     calls.error_type,
     calls.operation_name,
     CASE WHEN calls.has_usage THEN calls.dialect ELSE others.used.dialect END AS dialect,
+    CASE WHEN calls.has_usage THEN calls.scope_name ELSE others.used.scope END AS scope_name,
     coalesce(calls.provider_name, others.provider_name) AS provider_name,
     coalesce(calls.request_model, others.request_model) AS request_model,
     CASE WHEN names_more THEN others.answered.model ELSE calls.response_model END AS response_model,

@@ -1,4 +1,5 @@
--- Whether nothing that two spans say of a call's model, usage, response or failure contradicts.
+-- Whether nothing that two spans say of a call's model, usage, response or failure contradicts. Of one response some count
+-- what is cached apart, or the first chunk of a stream twice.
 CREATE OR REPLACE MACRO same_call(one, other) AS
     one.embeds = other.embeds
     AND (
@@ -8,7 +9,10 @@ CREATE OR REPLACE MACRO same_call(one, other) AS
         OR coalesce(other.request_model, other.response_model) IS NULL
         OR coalesce(one.request_model, one.response_model) IS NULL
     )
-    AND coalesce(one.input_tokens = other.input_tokens, TRUE)
-    AND coalesce(one.output_tokens = other.output_tokens, TRUE)
-    AND coalesce(one.response_id = other.response_id, TRUE)
+    AND CASE
+        WHEN one.response_id IS NULL OR other.response_id IS NULL
+            THEN coalesce(one.input_tokens = other.input_tokens, TRUE)
+                AND coalesce(one.output_tokens = other.output_tokens, TRUE)
+        ELSE one.response_id = other.response_id
+    END
     AND (one.status_code = 'ERROR') = (other.status_code = 'ERROR');
