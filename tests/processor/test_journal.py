@@ -100,6 +100,21 @@ def test_a_request_that_can_no_longer_be_decoded_holds_up_no_other(db: Path, ask
     assert [(row["journal_seq"], row["requests"]) for row in lost] == [(REQUESTS + 1, 1)]
 
 
+def test_requests_whose_resources_are_too_much_at_once_are_indexed_one_after_the_other(
+    tmp_path: Path, otlp: Any, asked: Any
+) -> None:
+    """F20: each of 100 spans says 700 kB; one of 200 spans is of a version that still took it."""
+    db = tmp_path / "x.duckdb"
+    with closing(Journal(journal_folder(db))) as written:
+        for trace, spans in ((1, 100), (2, 100), (3, 200), (4, 1)):
+            of = [otlp.span(trace, number) for number in range(1, spans + 1)]
+            written.append("traces", otlp.request(*of, resource={"long": "x" * 700_000})).result(120)
+    traces, lost, said = asked(db)
+    assert traces == {1, 2, 4}
+    assert [(row["journal_seq"], row["requests"]) for row in lost] == [(3, 1)]
+    assert "with each of their spans" in said
+
+
 def test_a_file_of_the_first_release_is_read_and_continued(tmp_path: Path, otlp: Any, asked: Any) -> None:
     """It has no checksums."""
     db = tmp_path / "x.duckdb"

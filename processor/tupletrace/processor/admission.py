@@ -1,5 +1,6 @@
 """Whether a request may come in now: bytes under way and the free disk are bounded."""
 
+import math
 import os
 import threading
 from pathlib import Path
@@ -26,7 +27,7 @@ class Admission:
         self._reserve = default if reserve is None else reserve
         metrics.observe("in_flight_bytes", lambda: self._bytes)
         metrics.observe("in_flight_limit_bytes", lambda: self._most)
-        metrics.observe("disk_free_bytes", self._free)
+        metrics.observe("disk_free_bytes", self._said_free)
         metrics.observe("disk_reserve_bytes", lambda: self._reserve)
 
     def enter(self, expected: int = 0) -> "Held":
@@ -47,7 +48,10 @@ class Admission:
 
     def check_disk(self, needed: int = 0) -> None:
         """Raise ``DiskReserve`` if the disk has less free than the reserve, beside what is ``needed``."""
-        free = self._free()
+        try:
+            free = self._free()
+        except OSError as error:
+            raise DiskReserve(f"the disk of {self._folder} cannot be asked: {error.strerror}") from None
         if free < self._reserve + needed:
             raise DiskReserve(
                 f"the disk of {self._folder} has {free >> 20} MiB free, {self._reserve >> 20} stay free"
@@ -60,6 +64,12 @@ class Admission:
             if size > 0 and self._bytes and self._bytes + size > self._most:
                 raise Overloaded("too many bytes are under way; send it again later")
             self._bytes += size
+
+    def _said_free(self) -> float:
+        try:
+            return self._free()
+        except OSError:
+            return math.nan
 
     def _free(self) -> int:
         disk = os.statvfs(self._folder)

@@ -1,8 +1,9 @@
 """The body of an HTTP request: read within limits of size and time, then inflated and made protobuf."""
 
 import asyncio
+import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Final
 
 import pyarrow as pa
@@ -12,12 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tupletrace.processor import otlp_json
 from tupletrace.processor.admission import Held
 from tupletrace.processor.limits import Limits
-from tupletrace.processor.refusal import MalformedRequest, TooLarge, TooSlow, Unsupported
+from tupletrace.processor.refusal import Cancelled, MalformedRequest, TooLarge, TooSlow, Unsupported
 
 _WHOLE_S: Final = 60.0
 _PIECE_S: Final = 10.0
 _LINGER_BYTES: Final = 64 * 2**20
 _MAGIC: Final = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+_LARGE_JSON: Final = 8 * 2**20
+_one_large: Final = threading.Lock()
+"""As Python's objects it takes up to ten times its size: one at a time."""
 _STEP: Final = 2**20
 
 
@@ -73,8 +77,7 @@ async def read(request: Request, limits: Limits, held: Held) -> bytes:
     """Read the body as it is sent.
 
     Raises:
-        TooLarge, TooSlow, Overloaded: it is not read to its end.
-        MalformedRequest: the client went away.
+        TooLarge, TooSlow, Overloaded, Cancelled: it is not read to its end.
     """
     parts: list[bytes] = []
     size = 0
@@ -94,7 +97,7 @@ async def read(request: Request, limits: Limits, held: Held) -> bytes:
     except TimeoutError:
         raise TooSlow(f"the body did not come within {_WHOLE_S:g} s, or nothing for {_PIECE_S:g} s") from None
     except ClientDisconnect:
-        raise MalformedRequest("the client went away") from None
+        raise Cancelled("the client went away") from None
 
 
 def unpacker(
@@ -105,6 +108,8 @@ def unpacker(
     Raises:
         Unsupported: nobody knows how.
     """
+    # HTTP's older name of it.
+    encoding = encoding.removeprefix("x-")
     if encoding not in ("", "identity", *_MAGIC):
         raise Unsupported(f"content-encoding {encoding} is not understood; send gzip, zstd or none")
     if encoding not in _MAGIC and as_json is None:
@@ -113,7 +118,10 @@ def unpacker(
     def unpack(body: bytes, held: Held) -> bytes:
         if encoding in _MAGIC:
             body = inflate(body, encoding, limits, held)
-        return body if as_json is None else otlp_json.to_protobuf(as_json, body, limits.objects)
+        if as_json is None:
+            return body
+        with _one_large if len(body) > _LARGE_JSON else nullcontext():
+            return otlp_json.to_protobuf(as_json, body, limits.objects)
 
     return unpack
 

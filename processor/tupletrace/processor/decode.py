@@ -10,6 +10,7 @@ import pyarrow.compute
 
 from tupletrace.processor import metrics, wire
 from tupletrace.processor.attributes import Attributes, Indices, flatten, list_offsets, text
+from tupletrace.processor.limits import MAX_REPEATED
 
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
@@ -19,6 +20,10 @@ _INT64_MAX: Final = np.uint64(2**63 - 1)
 _KINDS: Final = pa.array(["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"])
 _NUMBERS: Final = ("flags", "dropped_attributes_count", "dropped_events_count", "dropped_links_count")
 _STATUSES: Final = pa.array(["UNSET", "OK", "ERROR"])
+
+
+class TooWide(ValueError):
+    """What surrounds the spans of some requests would, said with each of them, be too much for one batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ def spans(bodies: list[bytes]) -> Spans:
 
     Raises:
         MalformedRequest: a body is not an OTLP trace request.
+        TooWide: fewer of them at once may be read.
     """
     resource_spans, request_of = flatten(wire.parse(wire.TRACES, bodies).column("resource_spans"))
     scope_spans, resource_of = flatten(pc.struct_field(resource_spans, "scope_spans"))
@@ -58,6 +64,13 @@ def spans(bodies: list[bytes]) -> Spans:
     if backwards := int((end < start).sum()):
         metrics.ODDITIES.labels("end_before_start").inc(backwards)
     scope = pc.struct_field(scope_spans, "scope")
+    scopes = Attributes.of(pc.struct_field(scope, "attributes"))
+    schemas = (pc.struct_field(resource_spans, "schema_url"), pc.struct_field(scope_spans, "schema_url"))
+    named = (pc.struct_field(scope, "name"), pc.struct_field(scope, "version"))
+    repeated = int(_sizes(resources, schemas[0])[resource_row].sum())
+    repeated += int(_sizes(scopes, schemas[1], *named)[scope_of].sum())
+    if repeated > MAX_REPEATED:
+        raise TooWide(f"resources and scopes have {repeated} bytes, said with each of their spans")
     status = pc.struct_field(found, "status")
     table = pa.table(
         {
@@ -74,7 +87,7 @@ def spans(bodies: list[bytes]) -> Spans:
             "status_message": text(pc.struct_field(status, "message")),
             "scope_name": text(pc.struct_field(scope, "name")).take(pa.array(scope_of)),
             "scope_version": text(pc.struct_field(scope, "version")).take(pa.array(scope_of)),
-            "scope_attributes": Attributes.of(pc.struct_field(scope, "attributes")).take(scope_of).as_map(),
+            "scope_attributes": scopes.take(scope_of).as_map(),
             "schema_url": text(pc.struct_field(scope_spans, "schema_url")).take(pa.array(scope_of)),
             "resource_schema_url": text(pc.struct_field(resource_spans, "schema_url")).take(
                 pa.array(resource_row)
@@ -97,6 +110,17 @@ def _valid(spans: pa.Array) -> npt.NDArray[np.bool_]:
 
 def _resource_attributes(resource_spans: pa.Array) -> Attributes:
     return Attributes.of(pc.struct_field(pc.struct_field(resource_spans, "resource"), "attributes"))
+
+
+def _sizes(of: Attributes, *texts: pa.Array) -> npt.NDArray[np.float64]:
+    """Return how many bytes each record's attributes and texts have."""
+    keys = np.array([len(key) for key in of.keys], np.int64)[of.codes]
+    sizes = np.bincount(of.rows, (keys + _lengths(of.values)).astype(np.float64), of.count)
+    return np.sum([sizes, *(_lengths(one) for one in texts)], axis=0)
+
+
+def _lengths(texts: pa.Array) -> Indices:
+    return pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def _valid_id(ids: pa.Array, size: int) -> npt.NDArray[np.bool_]:

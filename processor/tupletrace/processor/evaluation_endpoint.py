@@ -5,8 +5,8 @@ from starlette.responses import JSONResponse, Response
 
 from tupletrace.processor import body, evaluations, guard, wire
 from tupletrace.processor.admission import Held
-from tupletrace.processor.receive import Receiver
-from tupletrace.processor.refusal import Refused, TooLarge, TooSlow, Unsupported
+from tupletrace.processor.receive import Receiver, counted
+from tupletrace.processor.refusal import Refused, Unsupported
 
 
 async def evaluate(receiver: Receiver, request: Request) -> Response:
@@ -19,16 +19,17 @@ async def evaluate(receiver: Receiver, request: Request) -> Response:
         return unpacked
 
     try:
-        if guard.media_type(request.headers) != guard.JSON:
-            raise Unsupported(f"send {guard.JSON}")
-        inflate = body.unpacker(request.headers.get("content-encoding", "").strip().lower(), receiver.limits)
-        await receiver.take(
-            wire.LOGS,
-            lambda held: body.read(request, receiver.limits, held),
-            unpack,
-            body.expected(request, receiver.limits),
-        )
+        with counted(wire.LOGS):
+            if guard.media_type(request.headers) != guard.JSON:
+                raise Unsupported(f"send {guard.JSON}")
+            encoding = request.headers.get("content-encoding", "").strip().lower()
+            inflate = body.unpacker(encoding, receiver.limits)
+            await receiver.take(
+                wire.LOGS,
+                lambda held: body.read(request, receiver.limits, held),
+                unpack,
+                body.expected(request, receiver.limits),
+            )
     except Refused as error:
-        closing = {"Connection": "close"} if isinstance(error, TooLarge | TooSlow) else None
-        return guard.refusal(request.scope, error, closing)
+        return guard.refusal(request.scope, error)
     return JSONResponse({"accepted": count})

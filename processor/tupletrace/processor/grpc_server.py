@@ -16,10 +16,11 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from tupletrace.processor import listen, metrics, tokens, wire
+from tupletrace.processor import listen, tokens, wire
 from tupletrace.processor.admission import Held
-from tupletrace.processor.receive import Receiver
-from tupletrace.processor.refusal import MalformedRequest, Refused, TooSlow, Unavailable
+from tupletrace.processor.limits import Limits
+from tupletrace.processor.receive import Receiver, counted
+from tupletrace.processor.refusal import Refused, TooLarge, TooSlow, Unavailable
 from tupletrace.processor.tls import Tls
 from tupletrace.processor.tokens import Access
 
@@ -28,7 +29,7 @@ SERVICES: Final = {
     "opentelemetry.proto.collector.metrics.v1.MetricsService": wire.METRICS,
     "opentelemetry.proto.collector.logs.v1.LogsService": wire.LOGS,
 }
-_DRAIN_S: Final = 5.0
+_DRAIN_S: Final = 4.0
 _BODY_S: Final = 60.0
 _RETRY_S: Final = (1.0, 3.0)
 """The SDK's exporters give a request up after 10 s. Clients that come back do so one by one."""
@@ -43,6 +44,7 @@ _OPTIONS: Final = [
     ("grpc.server_handshake_timeout_ms", 10_000),
 ]
 _EOF: Final[Any] = grpc.aio.EOF  # pyright: ignore[reportAttributeAccessIssue]
+_InternalError: Final[type[Exception]] = grpc.aio.InternalError  # pyright: ignore[reportAttributeAccessIssue]
 _HealthServicer: Any = health.aio.HealthServicer  # pyright: ignore[reportAttributeAccessIssue]
 Ready = Callable[[], list[str]]
 
@@ -133,36 +135,38 @@ class GrpcServer:
     def _export(self, signal: str) -> Callable[[Any, Any], Awaitable[bytes]]:
         async def export(_requests: Any, context: Any) -> bytes:
             async def read(held: Held) -> bytes:
-                body = await _read(context)
+                body = await _read(context, self._receiver.limits)
                 held.add(len(body))
                 return body
 
             try:
-                self._check(signal, context)
-                return (await self._receiver.take(signal, read)).SerializeToString()
+                with counted(signal):
+                    self._check(context)
+                    return (await self._receiver.take(signal, read)).SerializeToString()
             except Refused as error:
-                await _abort(context, error)
+                try:
+                    await _abort(context, error)
+                except _InternalError:
+                    # It has ended meanwhile: by the client, or by gRPC for its size.
+                    raise asyncio.CancelledError from None
                 raise AssertionError("abort raises") from None
 
         return export
 
-    def _check(self, signal: str, context: Any) -> None:
+    def _check(self, context: Any) -> None:
         said = dict(context.invocation_metadata() or ())
-        try:
-            self._access.check(said.get("authorization"), tokens.INGEST)
-        except Refused as refused:
-            metrics.REQUESTS.labels(signal, refused.reason).inc()
-            raise
+        self._access.check(said.get("authorization"), tokens.INGEST)
 
 
-async def _read(context: Any) -> bytes:
+async def _read(context: Any, limits: Limits) -> bytes:
     try:
         async with asyncio.timeout(_BODY_S):
             body = await context.read()
     except TimeoutError:
         raise TooSlow(f"the request did not come within {_BODY_S:g} s") from None
     if body is _EOF:
-        raise MalformedRequest("the call had no request")
+        # gRPC has refused it already.
+        raise TooLarge(f"the call had no request, or one over {limits.request_bytes} bytes, uncompressed")
     return body
 
 

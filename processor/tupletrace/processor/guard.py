@@ -1,19 +1,28 @@
 """What every HTTP request passes before it is routed: its host, its origin, its token."""
 
 import ipaddress
+import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from google.protobuf import json_format
+from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tupletrace.processor import metrics, tokens, wire
-from tupletrace.processor.refusal import Forbidden, Refused, Unauthenticated
+from tupletrace.processor.refusal import (
+    Forbidden,
+    Refused,
+    TooLarge,
+    TooSlow,
+    Unauthenticated,
+    Unavailable,
+)
 from tupletrace.processor.tokens import Access
 
 PROTOBUF: Final = "application/x-protobuf"
@@ -23,6 +32,9 @@ OPEN: Final = {"/healthz", "/readyz"}
 OTLP: Final = {f"/v1/{signal}": signal for signal in wire.REQUESTS}
 EVALUATIONS: Final = "/v1/evaluations"
 ADMIN: Final = "/admin/"
+_RETRY_S: Final = 3
+"""At most: the SDK's exporters give a request up after 10 s. Clients that come back do so one by one."""
+_BAD_REQUEST: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +118,30 @@ def media_type(headers: Headers) -> str:
     return headers.get("content-type", "").split(";")[0].strip().lower()
 
 
-def refusal(scope: Scope, error: Refused, extra: Mapping[str, str] | None = None) -> Response:
+def refusal(scope: Scope, error: Refused) -> Response:
     """Answer a request that is refused, in its own encoding."""
-    challenge = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
-    return status(scope, error.http, error.grpc, str(error), challenge | dict(extra or {}))
+    match error:
+        case Unauthenticated():
+            extra = {"WWW-Authenticate": "Bearer"}
+        case Unavailable():
+            extra = {"Retry-After": str(random.randint(1, _RETRY_S))}  # noqa: S311
+        case TooLarge() | TooSlow():
+            # Nobody reads the rest.
+            extra = {"Connection": "close"}
+        case _:
+            extra = {}
+    return status(scope, error.http, error.grpc, str(error), extra)
 
 
 def status(scope: Scope, http: int, grpc: int, message: str, extra: Mapping[str, str]) -> Response:
     """Return a ``google.rpc.Status`` in the encoding of an OTLP request; elsewhere ``{"error": ...}``."""
-    if scope["path"] not in OTLP:
+    kind = media_type(Headers(scope=scope))
+    if scope["path"] not in OTLP and kind != PROTOBUF:
         return JSONResponse({"error": message}, http, extra)
     said = Status(code=grpc, message=message[:1000])
-    if media_type(Headers(scope=scope)) == JSON:
+    if http == _BAD_REQUEST:
+        said.details.add().Pack(BadRequest(field_violations=[{"description": said.message}]))
+    if kind == JSON:
         return JSONResponse(json_format.MessageToDict(said), http, extra)
     return Response(said.SerializeToString(), http, extra, PROTOBUF)
 

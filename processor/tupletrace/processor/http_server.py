@@ -1,7 +1,6 @@
 """HTTP: OTLP in protobuf and JSON under ``/v1/``, ``POST /sql``, ``POST /admin/...``, health and metrics."""
 
 import asyncio
-import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,18 +24,18 @@ from tupletrace.processor import body, guard, listen, metrics
 from tupletrace.processor.evaluation_endpoint import evaluate
 from tupletrace.processor.guard import Callers
 from tupletrace.processor.query import Queries
-from tupletrace.processor.receive import Receiver
-from tupletrace.processor.refusal import Refused, TooLarge, TooSlow, Unavailable, Unsupported
+from tupletrace.processor.receive import Receiver, counted
+from tupletrace.processor.refusal import Refused, Unsupported
 from tupletrace.processor.sql_endpoint import SqlEndpoint
 from tupletrace.processor.tls import Tls
 from tupletrace.processor.tokens import Access
 
 _BACKLOG: Final = 2048
+_READ_BYTES: Final = 64 * 2**10
+_CHUNKED_BYTES: Final = 2 * 2**10
 _HEADERS_S: Final = 5.0
 _IDLE_S: Final = 60
-_DRAIN_S: Final = 5
-_RETRY_S: Final = 3
-"""At most: the SDK's exporters give a request up after 10 s. Clients that come back do so one by one."""
+_DRAIN_S: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +84,13 @@ class HttpServer:
         )
         self._thread.start()
 
+    def end(self) -> None:
+        """Refuse new requests from now on."""
+        self._server.end()
+
     def stop(self) -> None:
         """Refuse new requests, let those under way finish."""
-        self._server.end()
+        self.end()
         self._thread.join()
 
 
@@ -114,10 +117,44 @@ class _Server(uvicorn.Server):
             await self._ending.wait()
 
 
-class _Protocol(H11Protocol):
-    """Closes a connection that takes too long to say what it wants; dates the answers."""
+class _Protocol(H11Protocol, asyncio.BufferedProtocol):
+    """Closes a connection that takes too long to say what it wants; dates the answers.
+
+    Reads little at a time where a body comes in chunks: one of a byte costs as much as one of a megabyte, and
+    others wait meanwhile.
+    """
 
     _late: asyncio.TimerHandle | None = None
+    _read: Final = memoryview(bytearray(_READ_BYTES))
+    """Of all connections: what is in it is taken at once."""
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        asked: Any = self.cycle
+        chunked = asked and asked.more_body and any(name == b"transfer-encoding" for name, _ in self.headers)
+        return self._read[:_CHUNKED_BYTES] if chunked else self._read
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._read[:nbytes]))
+
+    def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Let a client that has sent its whole request, and will send no more, have its answer."""
+        asked: Any = self.cycle
+        answering = self.scheme == "http" and asked and not asked.more_body and not asked.response_complete
+        if answering:
+            asked.keep_alive = False
+        return bool(answering)
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that this is no HTTP, where nothing has been answered yet."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        if self.cycle:
+            # It has nothing more to say.
+            self.cycle.disconnected = True
+        self.transport.close()
+
+    def _should_upgrade(self) -> bool:
+        return False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -208,20 +245,16 @@ async def _broken(request: Request, _error: Exception) -> Response:
 async def _export(receiver: Receiver, request: Request) -> Response:
     signal, kind = guard.OTLP[request.url.path], guard.media_type(request.headers)
     try:
-        if kind not in (guard.PROTOBUF, guard.JSON):
-            raise Unsupported(f"send {guard.PROTOBUF} or {guard.JSON}")
-        encoding = request.headers.get("content-encoding", "").strip().lower()
-        response = await receiver.take(
-            signal,
-            lambda held: body.read(request, receiver.limits, held),
-            body.unpacker(encoding, receiver.limits, signal if kind == guard.JSON else None),
-            body.expected(request, receiver.limits),
-        )
-    except Unavailable as error:
-        return guard.refusal(request.scope, error, {"Retry-After": str(random.randint(1, _RETRY_S))})  # noqa: S311
-    except (TooLarge, TooSlow) as error:
-        # Nobody reads the rest.
-        return guard.refusal(request.scope, error, {"Connection": "close"})
+        with counted(signal):
+            if kind not in (guard.PROTOBUF, guard.JSON):
+                raise Unsupported(f"send {guard.PROTOBUF} or {guard.JSON}")
+            encoding = request.headers.get("content-encoding", "").strip().lower()
+            response = await receiver.take(
+                signal,
+                lambda held: body.read(request, receiver.limits, held),
+                body.unpacker(encoding, receiver.limits, signal if kind == guard.JSON else None),
+                body.expected(request, receiver.limits),
+            )
     except Refused as error:
         return guard.refusal(request.scope, error)
     if kind == guard.PROTOBUF:

@@ -5,10 +5,11 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -69,15 +70,15 @@ def catch_up(folder: Path, store: Store) -> None:
 def batches(folder: Path, store: Store) -> Iterator[bool]:
     """Store what the journal holds; yield after each batch whether another waits, decoded meanwhile."""
     with ThreadPoolExecutor(1, "tupletrace-decoder") as decoder:
-        ahead: Future[_Decoded] | None = None
+        ahead: Future[Iterable[_Decoded]] | None = None
         for requests in journal.read(folder, store.journal_seq, BATCH_BYTES):
             failpoint.passing("index.read")
             ready, ahead = ahead, decoder.submit(_decoded, requests)
-            if ready:
-                _insert(store, *ready.result())
+            for one in ready.result() if ready else ():
+                _insert(store, *one)
                 yield True
-        if ahead:
-            _insert(store, *ahead.result())
+        for one in ahead.result() if ahead else ():
+            _insert(store, *one)
             yield False
 
 
@@ -88,7 +89,18 @@ def _insert(store: Store, batch: pa.Table, told: pa.Table, journal_seq: int, los
     store.insert(batch, journal_seq, told)
 
 
-def _decoded(requests: list[Request]) -> _Decoded:
+def _decoded(requests: list[Request]) -> Iterable[_Decoded]:
+    """Return what requests hold, at once or, where that is too much, one part of them after the other."""
+    try:
+        return [_decoded_at_once(requests)]
+    except decode.TooWide as error:
+        if len(requests) == 1:
+            return _decoded([replace(requests[0], signal="", body=b"", damage=str(error))])
+        half = len(requests) // 2
+        return chain.from_iterable(map(_decoded, (requests[:half], requests[half:])))
+
+
+def _decoded_at_once(requests: list[Request]) -> _Decoded:
     lost = [request for request in requests if request.damage is not None]
     found, traces = _readable(requests, wire.TRACES, decode.spans, lost)
     told, logs = _readable(requests, wire.LOGS, telling.decoded, lost)

@@ -27,6 +27,8 @@ pc: Any = pyarrow.compute
 
 MAX_DEPTH: Final = 32
 """Arrays and maps in one another, whichever the encoding."""
+MAX_REPEATED: Final = 128 * 2**20
+"""Bytes of resources and scopes as often as there are spans or log records in them: each row says them."""
 _LEAST_LEVEL: Final = 4
 """Bytes that one level of an array takes at least: two tags, two lengths."""
 _ARRAY_VALUE, _KVLIST_VALUE, _VALUES = 0x2A, 0x32, 0x0A

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from functools import cache
+from itertools import islice
 from typing import Any, Final, NoReturn
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -28,7 +29,9 @@ _INTEGERS: Final = {
     FieldDescriptor.CPPTYPE_UINT64,
 }
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
-_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_MARKS: Final = re.compile(rb'(?:[^"{[,]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+(?:.|\Z)', re.DOTALL)
+"""Each match ends with what begins or parts values, outside of strings."""
+_MARKS_AN_OBJECT: Final = 2
 _NAMED_DOUBLES: Final = {"NaN", "Infinity", "-Infinity"}
 _KEYS: Final = {"resourceSpans": wire.TRACES, "resourceMetrics": wire.METRICS, "resourceLogs": wire.LOGS}
 
@@ -40,7 +43,7 @@ def to_protobuf(signal: str, body: bytes, most_objects: int) -> bytes:
         MalformedRequest: it is no JSON, or not a request of this signal.
         TooManyObjects, TooDeep: it has more than is read.
     """
-    if _containers(body) > most_objects and _containers(_STRINGS.sub(b"", body)) > most_objects:
+    if _has_more(body, _MARKS_AN_OBJECT * most_objects):
         raise TooManyObjects(f"a request may have {most_objects} spans, attributes and other values")
     request = wire.REQUESTS[signal]()
     try:
@@ -57,8 +60,12 @@ def to_protobuf(signal: str, body: bytes, most_objects: int) -> bytes:
         raise MalformedRequest(f"not an OTLP {signal} request in JSON: {error}") from None
 
 
-def _containers(body: bytes) -> int:
-    return body.count(b"{") + body.count(b"[")
+def _has_more(body: bytes, marks: int) -> bool:
+    """Say whether a body begins or parts more values than that: what is unknown is read as well."""
+    # Most requests are too short for that, or need no look at where their strings end.
+    if len(body) <= marks or sum(map(body.count, (b"{", b"[", b","))) <= marks:
+        return False
+    return any(True for _ in islice(_MARKS.finditer(body), marks, None))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from tupletrace.processor.admission import Admission, Held
 from tupletrace.processor.journal import Journal, JournalError
 from tupletrace.processor.limits import Limits
 from tupletrace.processor.records import Records
-from tupletrace.processor.refusal import Refused, Unavailable
+from tupletrace.processor.refusal import Cancelled, Refused, Unavailable
 
 _DURABLE_TIMEOUT_S: Final = 8.0
 """Below the 10 s after which the SDK's exporters give a request up."""
@@ -72,13 +73,8 @@ class Receiver:
             accepted = await self._received(signal, read, unpack, expected)
             if accepted.durable is not None:
                 await asyncio.wait_for(asyncio.wrap_future(accepted.durable), _DURABLE_TIMEOUT_S)
-        except Refused as refused:
-            metrics.REQUESTS.labels(signal, refused.reason).inc()
-            raise
         except (JournalError, TimeoutError) as error:
-            metrics.REQUESTS.labels(signal, Unavailable.reason).inc()
             raise Unavailable(str(error) or "the journal did not answer in time") from None
-        metrics.REQUESTS.labels(signal, "accepted").inc()
         return accepted.response
 
     async def _received(
@@ -112,37 +108,52 @@ class Receiver:
             limits.check(signal, body, self.limits)
             found = records.examine(signal, body)
             if found.kept:
-                durable = self._append(signal, found.body, held)
+                durable = self._append(signal, found, held)
         finally:
             if durable is None:
                 held.release()
-        self._count(signal, found)
+        for reason, count in found.left_out.items():
+            metrics.RECORDS.labels(signal, reason).inc(count)
         return _Accepted(durable, _response(signal, found))
 
-    def _append(self, signal: str, body: bytes, held: Held) -> "Future[int]":
+    def _append(self, signal: str, found: Records, held: Held) -> "Future[int]":
         began = time.perf_counter()
 
         def done(journalled: "Future[int]") -> None:
             held.release()
             metrics.JOURNAL_QUEUE.dec()
-            if journalled.exception() is None:
-                self.journal_seq = max(self.journal_seq, journalled.result())
-                metrics.COMMIT.observe(time.perf_counter() - began)
-                metrics.RECEIVED_BYTES.labels(signal).inc(len(body))
-                self._on_append()
+            if journalled.exception() is not None:
+                metrics.RECORDS.labels(signal, Unavailable.reason).inc(found.kept)
+                return
+            self.journal_seq = max(self.journal_seq, journalled.result())
+            metrics.COMMIT.observe(time.perf_counter() - began)
+            metrics.RECEIVED_BYTES.labels(signal).inc(len(found.body))
+            metrics.RECORDS.labels(signal, "accepted").inc(found.kept)
+            if found.repaired:
+                metrics.ODDITIES.labels("repaired_text").inc(found.repaired)
+            self._on_append()
 
         metrics.JOURNAL_QUEUE.inc()
-        durable = self._journal.append(signal, body)
+        durable = self._journal.append(signal, found.body)
         durable.add_done_callback(done)
         return durable
 
-    @staticmethod
-    def _count(signal: str, found: Records) -> None:
-        metrics.RECORDS.labels(signal, "accepted").inc(found.kept)
-        for reason, count in found.left_out.items():
-            metrics.RECORDS.labels(signal, reason).inc(count)
-        if found.repaired:
-            metrics.ODDITIES.labels("repaired_text").inc(found.repaired)
+
+@contextmanager
+def counted(signal: str) -> Generator[None]:
+    """Count what becomes of a request that is taken, or refused, inside."""
+    became = "failed"
+    try:
+        yield
+        became = "accepted"
+    except Refused as refused:
+        became = refused.reason
+        raise
+    except asyncio.CancelledError:
+        became = Cancelled.reason
+        raise
+    finally:
+        metrics.REQUESTS.labels(signal, became).inc()
 
 
 def _response(signal: str, found: Records) -> Any:

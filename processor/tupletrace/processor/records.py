@@ -16,7 +16,8 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from tupletrace.processor import wire
-from tupletrace.processor.refusal import MalformedRequest
+from tupletrace.processor.limits import MAX_REPEATED
+from tupletrace.processor.refusal import MalformedRequest, TooLarge
 
 INVALID_ID: Final = "invalid_id"
 INVALID_TEXT: Final = "invalid_text"
@@ -73,6 +74,7 @@ def examine(signal: str, body: bytes) -> Records:
 
     Raises:
         MalformedRequest: the body is not a request of this signal.
+        TooLarge: what surrounds its records is too much, said with each of them.
     """
     try:
         request = wire.REQUESTS[signal].FromString(body)
@@ -87,6 +89,7 @@ def examine(signal: str, body: bytes) -> Records:
         else:
             kept += len(found)
             valid += sum(map(_has_ids, found)) if signal == wire.TRACES else len(found)
+    _refuse_repeated(signal, request, kept)
     return Records(body, kept) if valid == kept else _sorted_out(signal, body)
 
 
@@ -121,6 +124,24 @@ def _refuse_other_signal(signal: str, request: Any) -> None:
         raise MalformedRequest(f"not an OTLP {signal} request: what it holds is of another signal")
 
 
+def _refuse_repeated(signal: str, request: Any, records: int) -> None:
+    # Metrics are in no table.
+    if signal == wire.METRICS or request.ByteSize() * records <= MAX_REPEATED:
+        return
+    of_resources, of_scopes, of_records = _PATHS[signal]
+    size = 0
+    for resource in getattr(request, of_resources):
+        around = resource.resource.ByteSize() + len(resource.schema_url)
+        for scope in getattr(resource, of_scopes):
+            own = scope.scope.ByteSize() + len(scope.schema_url)
+            size += (around + own) * len(getattr(scope, of_records))
+    if size > MAX_REPEATED:
+        raise TooLarge(
+            f"resources and scopes have {size} bytes, said with each of their {records} records as they are "
+            f"stored; {MAX_REPEATED} are taken: send fewer records, or shorter attributes of the resource"
+        )
+
+
 def _sorted_out(signal: str, body: bytes) -> Records:
     try:
         request = wire.LOOSE_REQUESTS[signal].FromString(body)
@@ -131,6 +152,7 @@ def _sorted_out(signal: str, body: bytes) -> Records:
         raise MalformedRequest(f"not an OTLP {signal} request in protobuf: {error}") from None
     if not sorting.kept and (other := _read_as(signal, body)):
         raise MalformedRequest(f"an OTLP {other} request was sent to where {signal} are taken")
+    _refuse_repeated(signal, request, sorting.kept)
     kept = request.SerializeToString() if sorting.kept else b""
     return Records(kept, sorting.kept, sorting.left_out, sorting.repaired)
 

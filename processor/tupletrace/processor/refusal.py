@@ -48,6 +48,12 @@ class TooSlow(Refused):
     grpc, http, reason = 4, 408, "too_slow"
 
 
+class Cancelled(Refused):
+    """The client went away; nobody is told."""
+
+    grpc, http, reason = 1, 499, "cancelled"
+
+
 class Unauthenticated(Refused):
     """No token, or one that is not known."""
 

@@ -159,6 +159,8 @@ def _run(
             said += f" db={settings.database}"
             if settings.forward:
                 running.callback(Forwarder(settings.database, settings.forward, store.cursor).stop)
+            # Both transports finish what is under way beside each other.
+            running.callback(http_server.end)
             running.callback(stopping.set)
             print(f"tupletrace ready {said}", flush=True)
             os.read(signals, 1)

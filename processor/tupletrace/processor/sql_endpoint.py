@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from tupletrace.processor import body, formats, guard, query
 from tupletrace.processor.admission import Admission
 from tupletrace.processor.limits import Limits
-from tupletrace.processor.refusal import MalformedRequest, Refused, TooLarge, TooSlow
+from tupletrace.processor.refusal import MalformedRequest, Refused
 
 _logger: Final = logging.getLogger(__name__)
 _FORM: Final = {
@@ -50,8 +50,7 @@ class SqlEndpoint:
         except (MalformedRequest, ValueError, KeyError, TypeError, RecursionError):
             response = JSONResponse(_FORM, 400)
         except Refused as error:
-            closing = {"Connection": "close"} if isinstance(error, TooLarge | TooSlow) else None
-            response = guard.refusal(scope, error, closing)
+            response = guard.refusal(scope, error)
         if response:
             await response(scope, receive, send)
 

@@ -85,10 +85,33 @@ def test_f4_what_the_journal_has_no_room_for_is_not_acknowledged_and_nothing_els
         assert running.sql(TRACES) == there(1), "questions are answered"
     # It goes on by itself.
     assert alone.http("/v1/traces", one_of("traces", trace=3)).status == 200
+    for result in ("accepted", "unavailable"):
+        for counted in ("records", "requests"):
+            name = f"tupletrace_{counted}_total"
+            assert running.metric(name, signal="traces", result=result) == 2, (counted, result)
     running.kill()
     again = start_processor(running.database)
     until(lambda: again.sql(TRACES) == there(1, 3))
     again.kill()
+
+
+def test_f10_without_its_folder_it_asks_to_come_back_and_does_not_fail(alone: Any, one_of: Any) -> None:
+    """A disk that is away: C20, never 500."""
+    running = alone.processor
+    folder = running.database.with_name("x.duckdb.journal")
+    away = folder.rename(folder.with_name("away"))
+    answer = alone.http("/v1/traces", one_of("traces", trace=1))
+    assert (answer.status, bool(answer.headers["retry-after"])) == (503, True)
+    assert alone.refused("traces", one_of("traces", trace=1)).code() is grpc.StatusCode.UNAVAILABLE
+    assert [alone.http(path, None, "GET").status for path in ("/readyz", "/healthz", "/metrics")] == [
+        503,
+        200,
+        200,
+    ]
+    away.rename(folder)
+    assert alone.http("/v1/traces", one_of("traces", trace=1)).status == 200
+    assert alone.http("/readyz", None, "GET").status == 200
+    assert "Traceback" not in running.stop()
 
 
 def test_f5_where_the_database_has_no_room_nothing_is_brought_to_it_and_it_answers(

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
@@ -35,7 +35,12 @@ def test_c16_bad_data_is_an_invalid_argument(client: Any, signal: str, body: byt
     assert client.refused(signal, body).code() is grpc.StatusCode.INVALID_ARGUMENT
     answer = client.http(f"/v1/{signal}", body)
     assert answer.status == 400
-    assert Status.FromString(answer.body).code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    said, details = Status.FromString(answer.body), BadRequest()
+    assert said.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert said.details[0].Unpack(details)
+    assert details.field_violations[0].description == said.message
+    (detail,) = client.json(signal, b"{").json["details"]
+    assert detail["@type"] == "type.googleapis.com/google.rpc.BadRequest"
 
 
 @pytest.mark.parametrize("sent", SIGNALS)
@@ -129,18 +134,37 @@ def test_c22_a_refusal_is_a_status_in_the_encoding_of_the_request(
 ) -> None:
     answer = client.http(path, body, Content_Type=kind)
     assert answer.status == status
-    if path == "/v1/nothing":
-        assert answer.json["error"]
-    else:
-        assert answer.headers["content-type"] == kind
-        said = answer.json if kind == JSON else Status.FromString(answer.body)
-        assert (said["message"], said["code"]) if kind == JSON else (said.message, said.code)
+    assert answer.headers["content-type"] == kind
+    said = answer.json if kind == JSON else Status.FromString(answer.body)
+    assert (said["message"], said["code"]) if kind == JSON else (said.message, said.code)
 
 
 def test_c22_what_is_not_allowed_on_a_path_is_said_in_the_encoding_of_the_request(client: Any) -> None:
     answer = client.http("/v1/traces", None, "GET")
     assert (answer.status, answer.headers["content-type"]) == (405, PROTOBUF)
     assert Status.FromString(answer.body).message
+
+
+def test_every_refusal_is_counted_with_its_reason(client: Any, one_of: Any, until: Any) -> None:
+    """Also what is refused before its body is read, and what gRPC itself refuses."""
+
+    def counted(reason: str) -> float:
+        return client.processor.metric("tupletrace_requests_total", signal="logs", result=reason)
+
+    before = {reason: counted(reason) for reason in ("unsupported", "too_large", "malformed", "cancelled")}
+    long = one_of("logs") * 2_400_000
+    host, port = client.processor.http.split(":")
+    head = f"POST /v1/logs HTTP/1.1\r\nHost: {host}\r\nContent-Type: {PROTOBUF}\r\nContent-Length: 99\r\n\r\n"
+    with socket.create_connection((host, int(port)), 120) as raw:
+        raw.sendall(head.encode() + b"x")
+    assert client.http("/v1/logs", one_of("logs"), Content_Type="text/plain").status == 415
+    assert client.http("/v1/logs", one_of("logs"), Content_Encoding="br").status == 415
+    assert client.http("/v1/logs", long).status == 413
+    refused = client.refused("logs", long, compression=grpc.Compression.Gzip)
+    assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert client.refused("logs", b"\xff").code() is grpc.StatusCode.INVALID_ARGUMENT
+    more = {"unsupported": 2, "too_large": 2, "malformed": 1, "cancelled": 1}
+    until(lambda: {reason: counted(reason) - before[reason] for reason in more} == more)
 
 
 def test_c23_a_connection_cut_before_the_answer_may_be_made_again(

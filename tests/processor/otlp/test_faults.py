@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import pyarrow as pa
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 MIB = 2**20
 PROTOBUF = "application/x-protobuf"
@@ -80,6 +81,46 @@ def test_f23_over_grpc_and_in_json_as_well(client: Any) -> None:
     lists = b'{"resourceSpans":[' + b"{}," * (5 * MIB) + b"{}]}"
     answer = client.json("traces", gzip.compress(lists, 6), Content_Encoding="gzip")
     assert answer.status == 413
+    assert peak(client.processor) - before < 200 * MIB
+
+
+SCALARS = {
+    "numbers": b'{"unknown":[' + b"1.5," * (3 * MIB) + b"1]}",
+    "texts": b'{"unknown":[' + b'"\\\\",' * (3 * MIB) + b"1]}",
+    "names": b"{" + b",".join(b'"%x":1' % number for number in range(3 * MIB)) + b"}",
+}
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_f23_values_of_fields_that_nobody_knows_are_counted_as_well(client: Any, name: str) -> None:
+    """Python's objects of them would be a gigabyte."""
+    before = peak(client.processor)
+    assert client.json("traces", gzip.compress(SCALARS[name], 1), Content_Encoding="gzip").status == 413
+    assert peak(client.processor) - before < 200 * MIB
+
+
+@pytest.mark.parametrize("where", ["resource", "scope"])
+def test_f23_what_surrounds_spans_is_not_multiplied_without_end(
+    client: Any, otlp: Any, answered: Any, stored: Any, where: str
+) -> None:
+    """1 MB around 3,000 spans would be 3 GB of columns, and nothing after it would ever be indexed."""
+    trace = 2330 + len(where)
+    large, small = (
+        ExportTraceServiceRequest.FromString(
+            otlp.request(*(otlp.span(trace, n) for n in range(1, count + 1)))
+        )
+        for count in (3000, 3)
+    )
+    for request in (large, small):
+        (around,) = request.resource_spans
+        of = around.resource if where == "resource" else around.scope_spans[0].scope
+        of.attributes.add(key="long").value.string_value = "x" * MIB
+    before = peak(client.processor)
+    answer = client.http("/v1/traces", large.SerializeToString())
+    assert (answer.status, b"fewer records" in answer.body) == (413, True)
+    assert client.refused("traces", large.SerializeToString()).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert client.http("/v1/traces", small.SerializeToString()).status == 200
+    stored(trace, 3)
     assert peak(client.processor) - before < 200 * MIB
 
 

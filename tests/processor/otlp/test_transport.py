@@ -66,6 +66,7 @@ def test_c04_none_gzip_and_zstd_are_read(client: Any, one_of: Any, signal: str) 
         "identity": body,
         "gzip": gzip.compress(body),
         "GZIP": gzip.compress(body),
+        "x-gzip": gzip.compress(body),
         "zstd": pa.compress(body, "zstd", asbytes=True),
     }
     for encoding, raw in packed.items():
@@ -155,6 +156,46 @@ def test_c07_a_connection_is_used_again(client: Any, one_of: Any) -> None:
         answer = connection.getresponse()
         assert (answer.status, answer.read(), answer.will_close) == (200, b"", False)
     connection.close()
+
+
+def exchange(client: Any, *parts: bytes) -> bytes:
+    """Send a request in parts, then nothing more, and return all that is answered."""
+    host, port = client.processor.http.split(":")
+    with socket.create_connection((host, int(port)), 120) as raw:
+        raw.sendall(f"POST /v1/traces HTTP/1.1\r\nHost: {host}\r\n".encode())
+        for part in parts:
+            raw.sendall(part)
+        raw.shutdown(socket.SHUT_WR)
+        return raw.makefile("rb").read()
+
+
+def test_c07_a_client_that_will_send_no_more_gets_its_answer(client: Any, one_of: Any, stored: Any) -> None:
+    """It has closed its half of the connection, and the processor closes the other one then."""
+    body = one_of("traces", 2, trace=701)
+    head = f"Content-Type: {PROTOBUF}\r\nContent-Length: {len(body)}\r\n\r\n"
+    assert exchange(client, head.encode() + body).startswith(b"HTTP/1.1 200 ")
+    assert exchange(client, head.encode() + body[:-1]) == b""
+    stored(701, 2)
+
+
+def test_c10_a_body_may_come_in_chunks_of_a_byte(client: Any, one_of: Any, stored: Any) -> None:
+    """F30: they are read few at a time, so that others are answered meanwhile."""
+    body = one_of("traces", 100, trace=1001)
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    head = f"Content-Type: {PROTOBUF}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert exchange(client, head.encode(), chunks, b"0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    stored(1001, 100)
+
+
+@pytest.mark.parametrize("content_type", [PROTOBUF, "text/plain"])
+def test_c16_chunks_that_are_none_end_their_connection_and_nothing_else(
+    client: Any, content_type: str
+) -> None:
+    """Whether the request is still read, or has been refused already."""
+    head = f"Content-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    for parts in ((head + b"5\r\nhello\r\nzz\r\n",), (head, b"5\r\nhelloX", b"zz\r\n")):
+        assert exchange(client, *parts)[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 415")
+    assert client.http("/v1/traces", b"").status == 200
 
 
 def test_c08_a_client_that_pings_is_not_called_too_eager(client: Any) -> None:
