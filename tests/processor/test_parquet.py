@@ -1,5 +1,7 @@
 """``tupletrace export --parquet`` and ``import``: out by day, back into any database with equal answers."""
 
+import re
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -366,6 +369,15 @@ def test_what_has_lost_its_content_keeps_what_was_found_in_it(tmp_path: Path) ->
     assert rows(tmp_path / "y.duckdb", derived)[0][0] > rows(tmp_path / "s.duckdb", derived)[0][0]
 
 
+def test_a_damaged_file_of_an_export_is_named(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported, tmp_path / "lake")
+    file, *_ = sorted((tmp_path / "lake" / "spans").rglob("*.parquet"))
+    good = file.read_bytes()
+    file.write_bytes(good[:4] + bytes(len(good) // 2) + good[4 + len(good) // 2 :])
+    with pytest.raises(StoreError, match=f"{re.escape(str(file))} is damaged"):
+        bring(tmp_path / "lake", tmp_path / "x.duckdb", silent)
+
+
 def test_what_is_no_export_is_refused(source: Path, tupletrace: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database")
     (tmp_path / "other" / "spans").mkdir(parents=True)
@@ -374,6 +386,14 @@ def test_what_is_no_export_is_refused(source: Path, tupletrace: Callable[..., An
     for other in ("text", "other", "empty"):
         with pytest.raises(StoreError, match="neither an export nor a snapshot"):
             bring(tmp_path / other, tmp_path / "x.duckdb", silent)
+    (tmp_path / "peer" / "spans").mkdir(parents=True)
+    for columns, why in (
+        ({"context.trace_id": ["1"], "name": ["x"]}, "no span_id, start_unix_nano, trace_id"),
+        ({"trace_id": ["1"], "span_id": ["2"], "start_unix_nano": [None]}, "1 spans .* tells them apart"),
+    ):
+        pq.write_table(pa.table(columns), tmp_path / "peer" / "spans" / "x.parquet")
+        with pytest.raises(StoreError, match=why):
+            bring(tmp_path / "peer", tmp_path / "x.duckdb", silent)
     refused = tupletrace("export", "--parquet", tmp_path, "--db", source)
     assert (refused.returncode, "--overwrite" in refused.stderr) == (2, True)
     with pytest.raises(StoreError, match="no database"):

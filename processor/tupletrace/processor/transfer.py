@@ -63,6 +63,8 @@ class _Kind(NamedTuple):
     part: str
     """They are looked for in both databases part by part."""
     identity: str
+    needed: tuple[str, ...]
+    """Columns without which a row is none of these."""
 
 
 _HOURS: Final = "// 3600000000000"
@@ -74,6 +76,7 @@ _KINDS: Final = (
         "start_unix_nano",
         f"start_unix_nano {_HOURS}",
         "concat_ws(' ', trace_id, span_id, start_unix_nano)",
+        ("trace_id", "span_id", "start_unix_nano"),
     ),
     _Kind(
         "log_records",
@@ -82,6 +85,7 @@ _KINDS: Final = (
         "time_unix_nano",
         f"time_unix_nano {_HOURS}",
         "md5(CAST(row(trace_id, span_id, time_unix_nano, name, attributes) AS VARCHAR))",
+        ("time_unix_nano", "name"),
     ),
     _Kind(
         "evaluations",
@@ -90,6 +94,7 @@ _KINDS: Final = (
         "md5(evaluation_id)",
         "left(md5(evaluation_id), 1)",
         "evaluation_id",
+        ("evaluation_id",),
     ),
 )
 
@@ -173,13 +178,28 @@ def bring(source: Path, target: Path | Processor, progress: Progress) -> dict[st
             for kind in found:
                 parts = f"SELECT min({kind.place}), max({kind.place}), count(*) FROM found_{kind.name}"
                 parts += f" GROUP BY {kind.part} ORDER BY {kind.part}"
-                for first, last, count in connection.execute(parts).fetchall():
-                    for records in _new(connection, answer, kind, {"first": first, "last": last}):
-                        _deliver(connection, kind, records, send)
-                        brought[kind] += records.num_rows
-                    done += count
-                    progress(done, total)
+                try:
+                    for first, last, count in connection.execute(parts).fetchall():
+                        for records in _new(connection, answer, kind, {"first": first, "last": last}):
+                            _deliver(connection, kind, records, send)
+                            brought[kind] += records.num_rows
+                        done += count
+                        progress(done, total)
+                except duckdb.Error as error:
+                    raise _unreadable(source, error) from None
     return {kind.name: (brought[kind], found[kind]) for kind in found}
+
+
+def _unreadable(source: Path, error: duckdb.Error) -> StoreError:
+    """Say so, and of which file."""
+    damaged = source
+    for file in source.rglob("*.parquet"):
+        try:
+            duckdb.execute("SELECT max(hash(COLUMNS(*))) FROM read_parquet(?)", [str(file)]).fetchall()
+        except duckdb.Error:
+            damaged = file
+    or_damaged = f", or {damaged} is damaged" if damaged != source else ""
+    return StoreError(f"{source} is neither an export nor a snapshot{or_damaged}: {first_line(error)}")
 
 
 def _found(connection: duckdb.DuckDBPyConnection, source: Path, target: Path | Processor) -> dict[_Kind, int]:
@@ -194,6 +214,7 @@ def _found(connection: duckdb.DuckDBPyConnection, source: Path, target: Path | P
         for kind in _KINDS:
             connection.execute(statement(f"schema/{kind.table}"))
             rows = f"FROM {kind.table} UNION ALL BY NAME FROM {whole.get(kind, kind.table)}"
+            _expect_rows(connection, whole.get(kind, kind.table), kind, source)
             connection.execute(f"CREATE VIEW whole_{kind.name} AS {rows}")
             if not count:
                 find_gone(connection, f"whole_{kind.name}", named, earlier=True)
@@ -204,8 +225,22 @@ def _found(connection: duckdb.DuckDBPyConnection, source: Path, target: Path | P
             )
             ((count[kind],),) = connection.execute(f"SELECT count(*) FROM found_{kind.name}").fetchall()
     except duckdb.Error as error:
-        raise StoreError(f"{source} is neither an export nor a snapshot: {first_line(error)}") from None
+        raise _unreadable(source, error) from None
     return count
+
+
+def _expect_rows(connection: duckdb.DuckDBPyConnection, where: str, kind: _Kind, source: Path) -> None:
+    missing = set(kind.needed) - set(connection.sql(f"FROM {where}").columns)
+    if missing:
+        raise StoreError(
+            f"the {kind.name} of {source} are none of tupletrace's: no {', '.join(sorted(missing))}"
+        )
+    empty = " OR ".join(f"{column} IS NULL" for column in kind.needed)
+    ((rows,),) = connection.execute(f"SELECT count(*) FROM {where} WHERE {empty}").fetchall()
+    if rows:
+        raise StoreError(
+            f"{rows} {kind.name} of {source} lack what tells them apart: {', '.join(kind.needed)}"
+        )
 
 
 def _whole(connection: duckdb.DuckDBPyConnection, source: Path) -> dict[_Kind, str]:
