@@ -440,6 +440,15 @@ def test_langsmith_tells_tokens_where_outputs_are_hidden(stored: Any) -> None:
     assert (row["input_tokens"], row["cache_read_input_tokens"], row["output_tokens"]) == (32, 16, 31)
 
 
+@pytest.mark.parametrize("kind", ["openinference.span.kind", "gen_ai.span.kind"])
+def test_a_stream_tells_by_an_event_when_its_first_token_came(database: Any, otlp: Any, kind: str) -> None:
+    event = Span.Event(name="First Token Stream Event", time_unix_nano=otlp.noon + 250_000_000)
+    trace = 7_200 + len(kind)
+    database.insert(otlp.request(otlp.span(trace, 1, None, {kind: "LLM"}, start=otlp.noon, events=[event])))
+    query = "SELECT time_to_first_chunk_s FROM spans WHERE trace_id = ?"
+    assert database.row(query, [f"{trace:032x}"]) == {"time_to_first_chunk_s": 0.25}
+
+
 def test_the_model_that_was_asked_for_is_not_the_one_that_answered(stored: Any) -> None:
     """OpenInference with the standard's names too, and LangSmith, have the latter under the former's name."""
     both = {"gen_ai.request.model": "gpt-4o-2024-08-06", "gen_ai.response.model": "gpt-4o-2024-08-06"}

@@ -138,3 +138,49 @@ def test_what_other_providers_count_apart_is_in_its_bucket(open_database: Any, n
     for row in said:
         (part,) = json.loads(row["input_messages"])[-1]["parts"]
         assert part["type"] == "tool_call_response"
+
+
+FAILED = {"error_type": "InternalServerError"}
+FOUND: dict[str, list[dict[str, Any]]] = {
+    # The outputs were hidden; a run that failed was said to be fine when it began.
+    "langsmith-hidden": [
+        {"input_tokens": 149, "cache_read_tokens": 0, "output_tokens": 12},
+        {"input_tokens": 270, "cache_read_tokens": 128, "output_tokens": 22},
+        {"input_tokens": 57, "cache_read_tokens": 0, "output_tokens": 31},
+        FAILED,
+        {"input_tokens": 139, "cache_read_tokens": 0, "output_tokens": 12},
+        {"input_tokens": 244, "cache_read_tokens": 0, "output_tokens": 22},
+    ],
+    "langsmith-openllmetry-error": [{"error_type": "OpenAIAPIError", "prompt_version": "0c0ffee1234"}],
+    "mlflow-responses-embeddings": [
+        {"provider_name": "openai", "input_tokens": 116, "output_tokens": 285, "reasoning_tokens": 256},
+        {"provider_name": "openai", "input_tokens": 4, "operation_name": "embeddings"},
+    ],
+    # Streams whose usage was not asked for, each told by a framework's span that ends where it begins, by a
+    # client's, and by another library's in a tree of its own.
+    "openinference-openllmetry-llamaindex": [
+        {"input_tokens": None, "error_type": None},
+        FAILED,
+        {"input_tokens": None, "agent_step": 0},
+        {"input_tokens": None, "agent_step": 2},
+    ],
+    "openlit_1_34-streams": [
+        {"input_tokens": 149, "output_tokens": 12},
+        {"input_tokens": 270, "output_tokens": 22},
+        {"input_tokens": None, "output_tokens": None, "prompt_version": "text-b89194ab1b22"},
+        {"input_tokens": None, "output_tokens": None, "prompt_version": "text-b89194ab1b22"},
+    ],
+}
+"""What the endpoint answered, of programs of whose spans something was once taken wrongly."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_once_taken_wrongly_is_right(open_database: Any, name: str) -> None:
+    database = open_database()
+    database.insert((Path(__file__).parent / "corpora" / "found" / f"{name}.binpb").read_bytes())
+    database.store.settle(0)
+    calls = database.rows("SELECT * FROM llm_calls ORDER BY start_time")
+    expected = FOUND[name]
+    assert [{key: call[key] for key in one} for call, one in zip(calls, expected, strict=True)] == expected
+    priced = {call["cost_status"] for call in calls if call["input_tokens"] is not None}
+    assert priced <= {"priced"}

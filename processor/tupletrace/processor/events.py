@@ -1,7 +1,8 @@
 """What spans say in their events, and log records say of their spans, as further attributes of those spans.
 
 Messages become the keys ``@events.input`` and ``@events.output`` (JSON lists), the older prompt and
-completion events ``@events.prompt`` and ``@events.completion``; Monocle's ``metadata`` becomes
+completion events ``@events.prompt`` and ``@events.completion``; when a stream's first token came, in ns,
+``@events.first_token``; Monocle's ``metadata`` becomes
 ``@metadata.*``; the exception that a span failed with ``@exception.type``; the details of an inference keep
 their own keys.
 """
@@ -37,6 +38,7 @@ _CONTENT: Final = pa.array(
         "data.input",
         "data.output",
         "metadata",
+        "First Token Stream Event",
     ]
 )
 TELLING: Final = pa.array([*_CONTENT.to_pylist(), EVALUATION])

@@ -101,6 +101,11 @@ WHERE name = 'data.output'
   AND failed
   AND said['error_code'] IS NOT NULL
 UNION ALL
+SELECT span, '@events.first_token', CAST(min(time) AS VARCHAR)
+FROM query_table(events)
+WHERE name = 'First Token Stream Event'
+GROUP BY span
+UNION ALL
 -- The last one is what it failed with.
 SELECT span, '@exception.type', arg_max(exception_name(said), (time, place))
 FROM query_table(events)
