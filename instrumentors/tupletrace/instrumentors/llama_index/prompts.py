@@ -72,7 +72,8 @@ def described_tools(messages: Messages) -> list[Mapping[str, Any]]:
 
 def _lasting(system: Messages) -> Messages:
     """Return of an engine's system messages those of every turn: not the summary of the talk so far."""
-    prefix = {message_text(message) for message in getattr(current_engine(), "_prefix_messages", None) or ()}
+    said = getattr(current_engine(), "_prefix_messages", None) or ()
+    prefix = {message_text(message) for message in said if hasattr(message, "blocks")}
     if own := [message for message in system if message[1] in prefix]:
         return own
     summarize = _summarize_prompt()

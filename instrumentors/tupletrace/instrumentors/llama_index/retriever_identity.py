@@ -155,7 +155,8 @@ def _children(retriever: Any) -> list[Any]:
     found = [child for child in children if hasattr(child, "retrieve")]
     # A class of the user's own has a retriever under any name.
     others = (value for _, value in sorted(getattr(retriever, "__dict__", {}).items()))
-    return found + [one for one in others if hasattr(type(one), "retrieve") and one not in found]
+    known = {id(child) for child in found}
+    return found + [one for one in others if hasattr(type(one), "retrieve") and id(one) not in known]
 
 
 def _tables(database: Any) -> list[str] | None:
