@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -231,6 +232,13 @@ def test_embeddings_count_by_their_model_behind_a_cache_and_in_any_directory(tra
     assert cached("embed-3")["gen_ai.request.model"] == "embed-3"
     assert cached("embed-3") != cached("embed-4")
     assert cached("/home/ann/models/bge") == cached("/srv/models/bge")
+
+
+@pytest.mark.parametrize("mock", [Mock, MagicMock])
+def test_embeddings_that_answer_to_any_name_are_known_by_their_class(trace: Any, mock: type) -> None:
+    told = facts(trace, Store(mock()).as_retriever())
+
+    assert told["gen_ai.request.model"] == mock.__name__
 
 
 @pytest.mark.parametrize("where", ["db", "dense", "_hidden"])

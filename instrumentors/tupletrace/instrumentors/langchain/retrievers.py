@@ -33,7 +33,9 @@ ASKED: Final = create_key("tupletrace.langchain.asked")
 _STORES: Final = ("vectorstore", "vector_store")
 _RETRIEVERS: Final = ("base_retriever", "retriever", "retrievers")
 """Fields whose values retrieve though they may not be retrievers."""
-_NOT_SETTINGS: Final = frozenset({*_STORES, "name", "tags", "metadata", "search_type", "search_kwargs"})
+_NOT_SETTINGS: Final = frozenset(
+    {*_STORES, "name", "tags", "metadata", "metadatas", "search_type", "search_kwargs"}
+)
 _PLAIN: Final = (str, bytes, int, float, type(None))
 _LIMIT: Final = re.compile(
     r"k|top_?[kn](_results)?|limit|(max|num|number_?of)_?(results|documents|contexts)", re.IGNORECASE

@@ -67,8 +67,9 @@ def setting(name: str, value: Any, *, deep: bool = False, depth: int = _DEPTH) -
     if isinstance(value, FunctionType):
         return value.__qualname__
     if isinstance(value, (list, tuple)):
-        numbers = all(isinstance(one, (int, float)) for one in value)
-        if not depth or not 0 < len(value) <= _MOST or not (numbers or deep or kind == "group"):
+        if not depth or not 0 < len(value) <= _MOST:
+            return None
+        if not deep and kind != "group" and not all(isinstance(one, (int, float)) for one in value):
             return None
         return [setting(name, one, deep=deep, depth=depth - 1) for one in value]
     if not depth or not (deep or kind == "group"):

@@ -1,7 +1,7 @@
 """Where vector stores and retrievers keep the name of what they search, and with which model."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Final, TypeGuard
@@ -87,8 +87,9 @@ def embeddings_name(embeddings: Any) -> str:
 def model_of(embeddings: Any) -> str | None:
     """Return the model of embeddings, where they name one; of one in a directory, the directory's name."""
     # Where only the deployment was given, the model is a default that may be another.
-    chosen: Iterable[str] = getattr(embeddings, "model_fields_set", ())
-    order = sorted(_MODEL, key=lambda name: name not in chosen) if "deployment" in chosen else _MODEL
+    given: Any = getattr(embeddings, "model_fields_set", ())
+    deployed = isinstance(given, set) and "deployment" in given and given.isdisjoint(_MODEL[:3])
+    order = ("deployment",) if deployed else _MODEL
     named = (getattr(embeddings, attribute, None) for attribute in order)
     found = next((name for name in named if isinstance(name, str) and name), None)
     return None if found is None else without_location(found).removeprefix("models/")
@@ -96,8 +97,8 @@ def model_of(embeddings: Any) -> str | None:
 
 def passed_on_to(embeddings: Any) -> Any:
     """Return the embeddings that these ask, if they are a cache or the like."""
-    asked = (getattr(embeddings, name, None) for name in _PASSING_ON)
-    return next((one for one in asked if one is not None), None)
+    own = attributes_of(embeddings)
+    return next((own[name] for name in _PASSING_ON if own.get(name) is not None), None)
 
 
 def holds(store: Any, other: Any) -> bool:
