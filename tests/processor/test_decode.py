@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tupletrace.processor import decode, records, wire
 from tupletrace.processor.refusal import MalformedRequest
@@ -302,3 +303,15 @@ def test_a_value_that_carries_several_kinds_takes_one_of_them() -> None:
     raw = field(1, b"\x11" * 16) + field(2, b"\x22" * 8) + field(9, field(1, b"two") + field(2, two))
     (row,) = rows(field(1, field(2, field(2, raw))))
     assert dict(row["attributes"])["two"] in ("text", "7", "0.5")
+
+
+def test_what_is_kept_of_a_request_with_faults_can_be_read_by_everybody(otlp: Any) -> None:
+    """F22: unknown groups in one another, as deep as a record may have them, and too deep in a request."""
+    depth = 98
+    groups = b"\xc3\x3e" * depth + b"\xc4\x3e" * depth
+    deep = otlp.span(1).SerializeToString() + groups
+    assert Span.FromString(deep)
+    scope = b"".join(b"\x12" + varint(len(one)) + one for one in (deep, otlp.span(0).SerializeToString()))
+    resource = b"\x12" + varint(len(scope)) + scope
+    with pytest.raises(MalformedRequest):
+        records.examine(wire.TRACES, b"\x0a" + varint(len(resource)) + resource)

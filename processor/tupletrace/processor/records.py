@@ -148,12 +148,14 @@ def _sorted_out(signal: str, body: bytes) -> Records:
         _refuse_other_signal(signal, request)
         sorting = _Sorting()
         sorting.sort(request)
+        kept = request.SerializeToString() if sorting.kept else b""
+        # A record alone may be as deep as it is read, and too deep where it stands.
+        wire.REQUESTS[signal].FromString(kept)
     except DecodeError as error:
         raise MalformedRequest(f"not an OTLP {signal} request in protobuf: {error}") from None
     if not sorting.kept and (other := _read_as(signal, body)):
         raise MalformedRequest(f"an OTLP {other} request was sent to where {signal} are taken")
     _refuse_repeated(signal, request, sorting.kept)
-    kept = request.SerializeToString() if sorting.kept else b""
     return Records(kept, sorting.kept, sorting.left_out, sorting.repaired)
 
 
