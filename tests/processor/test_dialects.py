@@ -449,6 +449,24 @@ def test_a_stream_tells_by_an_event_when_its_first_token_came(database: Any, otl
     assert database.row(query, [f"{trace:032x}"]) == {"time_to_first_chunk_s": 0.25}
 
 
+def test_langtrace_tells_cached_tokens_and_tools_in_names_of_its_own(stored: Any) -> None:
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+    row = stored(
+        {
+            "langtrace.service.name": "OpenAI",
+            "gen_ai.operation.name": "chat",
+            "gen_ai.system": "openai",
+            "gen_ai.usage.input_tokens": 270,
+            "gen_ai.usage.cached_tokens": 128,
+            "gen_ai.system_fingerprint": "fp_1",
+            "gen_ai.request.tools": json.dumps([tool]),
+        }
+    )
+    said = [row[column] for column in ("dialect", "cache_read_input_tokens", "system_fingerprint")]
+    assert said == ["langtrace", 128, "fp_1"]
+    assert row["tools_names"] == "get_weather"
+
+
 def test_the_model_that_was_asked_for_is_not_the_one_that_answered(stored: Any) -> None:
     """OpenInference with the standard's names too, and LangSmith, have the latter under the former's name."""
     both = {"gen_ai.request.model": "gpt-4o-2024-08-06", "gen_ai.response.model": "gpt-4o-2024-08-06"}
