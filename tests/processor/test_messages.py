@@ -170,6 +170,33 @@ def test_what_is_no_text_is_a_part_of_its_kind(said: Any) -> None:
     assert asked == [{"role": "user", "parts": [blob, uri]}]
 
 
+USED = {"type": "tool_use", "id": "c1", "name": "search", "input": {"q": 1.5}}
+ANTHROPIC = [
+    {"role": "assistant", "content": [{"type": "text", "text": "So."}, USED]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": '{"n": [1]}'}]},
+]
+UNUSUAL = [
+    {"role": "assistant", "content": "", "tool_calls": [{"name": "f", "args": "no JSON: {"}, {"name": "g"}]},
+    {"role": "tool", "content": ' {"a":  1}', "tool_call_id": "c1"},
+    {"role": "human", "content": "[1] \u2028\n"},
+]
+
+
+@pytest.mark.parametrize(
+    "messages", [OPENAI, VERCEL, ANTHROPIC, UNUSUAL], ids=["openai", "vercel", "blocks", "odd"]
+)
+def test_a_picture_changes_none_of_the_other_messages(said: Any, messages: list[dict[str, Any]]) -> None:
+    """With it a conversation is read by the rules for all shapes, without it by those for common ones."""
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}
+    picture = {"role": "user", "content": [image]}
+    without, beside = (
+        said({"langfuse.observation.type": "generation", "langfuse.observation.input": json.dumps(sent)})[0]
+        for sent in (messages, [*messages, picture])
+    )
+    assert beside[:-1] == without
+    assert len(without) == len(messages)
+
+
 def test_an_answer_that_no_key_holds_is_read_from_the_output(said: Any) -> None:
     """traceAI's streams have no keys for it, and its keys of LangChain's answers no tool calls."""
     (_, answered) = said({"gen_ai.span.kind": "LLM", "output.value": "Well."})
