@@ -459,7 +459,7 @@ def test_langtrace_tells_cached_tokens_and_tools_in_names_of_its_own(stored: Any
             "gen_ai.usage.input_tokens": 270,
             "gen_ai.usage.cached_tokens": 128,
             "gen_ai.system_fingerprint": "fp_1",
-            "gen_ai.request.tools": json.dumps([tool]),
+            "gen_ai.request.tools": json.dumps([json.dumps([tool])]),
         }
     )
     said = [row[column] for column in ("dialect", "cache_read_input_tokens", "system_fingerprint")]

@@ -73,11 +73,12 @@ def _tools(found: dict[str, pa.Array]) -> None:
 
 
 def _definitions(text: str) -> list[dict[str, Any]]:
-    """Return the tool definitions of a JSON list, each one perhaps JSON in a string."""
+    """Return the tool definitions of a JSON list, each one, or a list of them, perhaps JSON in a string."""
     listed = _parsed(text)
     if not isinstance(listed, list):
         return []
-    each = [_parsed(one) if isinstance(one, str) else one for one in listed]
+    said = [_parsed(one) if isinstance(one, str) else one for one in listed]
+    each = [tool for one in said for tool in (one if isinstance(one, list) else [one])]
     return [_with_parameters(tool) for one in each if isinstance(one, dict) for tool in _declared(one)]
 
 
