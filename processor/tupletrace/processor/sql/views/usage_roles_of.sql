@@ -98,27 +98,35 @@ near AS MATERIALIZED (
     UNION ALL
     SELECT trace_id, span_id, counted_id, 0 FROM fetched
 ),
--- Through a span that itself is not counted, too.
-reached AS (
-    SELECT trace_id, span_id, other_id, distance FROM near
-    UNION ALL
-    SELECT first.trace_id, first.span_id, second.other_id, first.distance + second.distance + 1000
-    FROM near AS first
-    JOIN near AS second ON second.trace_id = first.trace_id AND second.span_id = first.other_id
-    WHERE second.other_id <> first.span_id
+met AS MATERIALIZED (
+    SELECT near.trace_id, near.span_id, single.span_id AS other_id, single.start_unix_nano, near.distance
+    FROM near
+    JOIN single ON single.trace_id = near.trace_id AND single.span_id = near.other_id
+),
+-- What is not counted and has none beside it that is: those beside one beside it.
+strayed AS MATERIALIZED (
+    SELECT near.*
+    FROM near
+    WHERE NOT EXISTS (FROM met WHERE met.trace_id = near.trace_id AND met.span_id = near.span_id)
+      AND NOT EXISTS (FROM single WHERE single.trace_id = near.trace_id AND single.span_id = near.span_id)
 ),
 links AS MATERIALIZED (
     SELECT
-        reached.trace_id,
-        reached.span_id,
+        trace_id,
+        span_id,
         arg_min(
-            {'span_id': single.span_id, 'start_unix_nano': single.start_unix_nano},
-            (reached.distance, single.span_id, single.start_unix_nano)
+            {'span_id': other_id, 'start_unix_nano': start_unix_nano}, (distance, other_id, start_unix_nano)
         ) AS nearest,
-        count(DISTINCT CASE WHEN reached.distance < 1000 THEN single.span_id END) AS calls
-    FROM reached
-    JOIN single ON single.trace_id = reached.trace_id AND single.span_id = reached.other_id
-    GROUP BY reached.trace_id, reached.span_id
+        count(DISTINCT CASE WHEN distance < 1000 THEN other_id END) AS calls
+    FROM (
+        FROM met
+        UNION ALL
+        SELECT
+            strayed.trace_id, strayed.span_id, met.other_id, met.start_unix_nano, strayed.distance + met.distance + 1000
+        FROM strayed
+        JOIN met ON met.trace_id = strayed.trace_id AND met.span_id = strayed.other_id
+    )
+    GROUP BY trace_id, span_id
 ),
 others AS MATERIALIZED (
     SELECT
