@@ -21,6 +21,8 @@ pc: Any = pyarrow.compute
 _RECURSIVE: Final = ("array_value", "kvlist_value")
 _MAX_DEPTH: Final = 32
 """Arrays and maps in one another; what is deeper, or cannot be read, stays the base64 of its bytes."""
+_LONGEST: Final = 8 * 2**20
+"""Bytes of a value that is read: as JSON it takes many times the memory. The map holds longer ones too."""
 Indices = npt.NDArray[np.int64]
 
 
@@ -110,6 +112,10 @@ def _indexed(structs: pa.Array, name: str) -> npt.NDArray[np.bool_]:
     return pc.fill_null(pc.not_equal(pc.struct_field(structs, name), 0), False).to_numpy(zero_copy_only=False)
 
 
+def _sizes(values: pa.Array) -> npt.NDArray[np.int32]:
+    return pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
+
+
 def _count(kind: str, count: int) -> None:
     if count:
         metrics.ODDITIES.labels(kind).inc(int(count))
@@ -127,7 +133,7 @@ class Attributes:
     order: Indices
     bounds: Indices
     filled: npt.NDArray[np.bool_]
-    """Whether a value is there and not empty."""
+    """Whether a value is there, not empty, and not too long to be read."""
 
     @classmethod
     def of(cls, lists: pa.Array) -> "Attributes":
@@ -148,7 +154,9 @@ class Attributes:
             _count("duplicate_attribute", len(cells) - len(last))
             kept = np.sort(len(cells) - 1 - last)
             rows, codes, values = rows[kept], codes[kept], values.take(pa.array(kept))
-        return cls._indexed(len(lists), keys, rows, codes, values)
+        found = cls._indexed(len(lists), keys, rows, codes, values)
+        _count("unread_value", found.unread().sum())
+        return found
 
     @classmethod
     def none(cls, count: int) -> "Attributes":
@@ -162,12 +170,12 @@ class Attributes:
     ) -> "Attributes":
         order = np.argsort(codes, kind="stable")
         bounds = np.searchsorted(codes[order], np.arange(len(keys) + 1))
-        filled = pc.fill_null(pc.greater(pc.binary_length(values), 0), False).to_numpy(zero_copy_only=False)
-        return cls(count, keys, rows, codes, values, order, bounds, filled)
+        sizes = _sizes(values)
+        return cls(count, keys, rows, codes, values, order, bounds, (sizes > 0) & (sizes <= _LONGEST))
 
     def below(self, rows: Indices, keys: pa.Array, values: pa.Array) -> "Attributes":
         """Return the attributes with more of them, which count where a record does not say the key itself."""
-        filled = pc.greater(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
+        filled = _sizes(values) > 0
         encoded = keys.dictionary_encode()
         known = {key: code for code, key in enumerate(self.keys)}
         added = [str(key) for key in encoded.dictionary.to_pylist()]
@@ -218,6 +226,10 @@ class Attributes:
             if any(key.startswith(one) if one.endswith(".") else key == one for one in wanted):
                 found[self.rows[self.order[self.bounds[code] : self.bounds[code + 1]]]] = True
         return found
+
+    def unread(self) -> npt.NDArray[np.bool_]:
+        """Return for each value whether it is too long to be read."""
+        return _sizes(self.values) > _LONGEST
 
     def as_map(self) -> pa.Array:
         """Return every attribute as ``map<string, string>``."""

@@ -48,6 +48,7 @@ UNSAID: Final = "no prompt id, template or message on the span"
 NO_CONTENT: Final = f"content capture off, it seems: {UNSAID}"
 HIDDEN: Final = "content hidden: the messages on the span are without their texts"
 CUT: Final = "content cut off: the messages on the span cannot be read"
+TOO_LONG: Final = "content too long to be read: it is among the attributes only"
 ELSEWHERE: Final = "content uploaded: only a reference to the messages is on the span"
 NO_TEMPLATE: Final = "no template on span: only its rendering"
 NO_SYSTEM_TEXT: Final = "no prompt id, template or system text on the call"
@@ -167,10 +168,12 @@ def _prompt(attributes: Attributes, found: dict[str, pa.Array], failed: pa.Array
         pc.is_valid(declared), provenance, pc.if_else(pc.is_valid(derived), "derived", provenance)
     )
     missing = pc.and_(calls, pc.is_null(found["prompt_version"]))
+    unread = np.isin(np.arange(attributes.count), attributes.rows[attributes.unread()])
     content = pc.is_valid(pc.coalesce(found["input_messages"], found["system_instructions"]))
     whys = {
         NO_TEMPLATE: rendered,
         CUT: cut,
+        TOO_LONG: pc.and_not(pa.array(unread), content),
         ELSEWHERE: pc.and_not(pa.array(attributes.carries(_REFERENCES)), content),
         # Some libraries write messages with the answer only.
         UNSAID: pc.and_not(failed, content),

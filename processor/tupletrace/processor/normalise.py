@@ -11,6 +11,7 @@ from tupletrace.processor.attributes import Attributes
 from tupletrace.processor.decode import Spans
 from tupletrace.processor.sources import Columns
 from tupletrace.semconv import names
+from tupletrace.semconv.content import CONTENT
 from tupletrace.semconv.dialects import COLUMNS
 
 pc: Any = pyarrow.compute
@@ -19,6 +20,8 @@ pc: Any = pyarrow.compute
 _PENDING: Final = "logfire.span_type"
 _KEPT: Final = ("input_hash", "estimated_input_tokens", "estimated_output_tokens", "estimated_by")
 """What only spans say whose content is gone."""
+_LONGEST: Final = 2**16
+"""Characters of a column that names or counts something: settling copies them from table to table."""
 
 
 def canonical(spans: Spans) -> pa.Table:
@@ -47,7 +50,7 @@ def canonical(spans: Spans) -> pa.Table:
         table = table.set_column(table.column_names.index("attributes"), "attributes", own.as_map())
     found["service_name"] = spans.resources.pick([names.SERVICE_NAME]).take(pa.array(spans.resource_of))
     for column, values in found.items():
-        table = table.append_column(column, values)
+        table = table.append_column(column, _cut(column, values))
     return _without_pending(spans, table)
 
 
@@ -62,7 +65,7 @@ def told(gathered: pa.Table) -> pa.Table:
     found["operation_name"] = pc.fill_null(columns.operation, "chat")
     _complete(attributes, found, failed)
     for column, values in found.items():
-        gathered = gathered.append_column(column, values)
+        gathered = gathered.append_column(column, _cut(column, values))
     return gathered.drop_columns(["events"])
 
 
@@ -70,6 +73,15 @@ def _complete(attributes: Attributes, found: dict[str, pa.Array], failed: pa.Arr
     conversation.messages(attributes, found)
     found["tool_definitions"] = pc.coalesce(conversation.tools(attributes), found["tool_definitions"])
     identity.complete(attributes, found, failed)
+
+
+def _cut(column: str, values: pa.Array) -> pa.Array:
+    """Cut what is no content and yet too long; the map of attributes has it whole."""
+    if column in CONTENT or not pa.types.is_string(values.type):
+        return values
+    if (pc.max(pc.binary_length(values)).as_py() or 0) <= _LONGEST:
+        return values
+    return pc.utf8_slice_codeunits(values, 0, _LONGEST)
 
 
 def _without_pending(spans: Spans, table: pa.Table) -> pa.Table:

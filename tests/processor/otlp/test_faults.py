@@ -2,6 +2,7 @@
 
 import gzip
 import http.client
+import json
 import random
 import socket
 import threading
@@ -147,6 +148,30 @@ def test_f20_a_ten_megabyte_attribute_is_taken_also_packed(client: Any, otlp: An
     body = otlp.request(otlp.span(20, attributes={"prompt": "x" * (10 * MIB)}))
     assert client.http("/v1/traces", gzip.compress(body, 1), Content_Encoding="gzip").status == 200
     stored(20, 1)
+
+
+def test_f20_what_is_too_long_to_be_read_is_kept_and_takes_little(client: Any, otlp: Any, until: Any) -> None:
+    """Messages of 30 MB and names of megabytes: neither is parsed, nor copied from table to table."""
+    said = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "x" * 90}] * 10}] * 23_000)
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.input.messages": said,
+        "gen_ai.conversation.id": "c" * (10 * MIB),
+        "user.id": "u" * MIB,
+    }
+    before = peak(client.processor)
+    assert client.http("/v1/traces", otlp.request(otlp.span(2020, attributes=attributes))).status == 200
+    asked = f"FROM spans JOIN llm_calls USING (trace_id) WHERE trace_id = '{2020:032x}'"
+    (call,) = until(
+        lambda: client.processor.sql(
+            "SELECT input_messages, spans.conversation_id, length(spans.user_id) AS user_length, "
+            f"length(attributes['gen_ai.input.messages']) AS kept, llm_calls.prompt_reason {asked}"
+        )
+    )
+    assert call.pop("prompt_reason").startswith("content too long")
+    assert call == {"input_messages": None, "conversation_id": None, "user_length": 65_536, "kept": len(said)}
+    assert peak(client.processor) - before < 1024 * MIB
 
 
 def test_f21_ten_thousand_attributes_and_a_long_key_are_taken(client: Any, otlp: Any, stored: Any) -> None:
