@@ -33,9 +33,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from tupletrace.processor import failpoint, jobs, snapshot, transfer, wire
 from tupletrace.processor.ask import Processor
 from tupletrace.processor.ask import database as open_database
-from tupletrace.processor.database import StoreError
 from tupletrace.processor.journal import Journal, journal_folder
 from tupletrace.processor.lock import DatabaseLock
+from tupletrace.processor.schema import StoreError
 from tupletrace.processor.serve import Settings, serve
 
 SPANS = 5

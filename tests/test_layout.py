@@ -37,6 +37,7 @@ FLOW = [
     ["content", "conversation", "events", "identity", "made_up", "kept"],
     ["normalise"],
     ["stages"],
+    ["schema"],
     ["prices", "vendor_prices", "own_prices", "estimate", "database", "settings", "seen", "registered"],
     ["telling", "judging"],
     ["store"],

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from tupletrace.processor import connect, query
-from tupletrace.processor.database import StoreError
+from tupletrace.processor.schema import StoreError
 
 ROOT = Path(__file__).parents[2]
 CALLS = "SELECT trace_id, cost_usd, input_tokens, start_time FROM llm_calls ORDER BY trace_id"
@@ -147,7 +147,7 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
 FORKS = """
 import os, sys, time
 from tupletrace.processor import connect
-from tupletrace.processor.database import StoreError
+from tupletrace.processor.schema import StoreError
 
 ended, ending = os.pipe()
 with connect(sys.argv[1]) as connection:

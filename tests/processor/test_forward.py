@@ -24,9 +24,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
 from tupletrace.processor import index
-from tupletrace.processor.database import StoreError
 from tupletrace.processor.forward import Forwarder
 from tupletrace.processor.journal import Journal, journal_folder
+from tupletrace.processor.schema import StoreError
 from tupletrace.processor.store import Store
 
 

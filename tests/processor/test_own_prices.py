@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tupletrace.processor.database import StoreError
+from tupletrace.processor.schema import StoreError
 
 DAY = 86_400_000_000_000
 

@@ -22,11 +22,11 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from tupletrace.processor import snapshot
-from tupletrace.processor.database import StoreError, statement_names
 from tupletrace.processor.forget import forget
 from tupletrace.processor.jobs import alone
 from tupletrace.processor.journal import Journal, journal_folder
 from tupletrace.processor.rebuild import rebuild
+from tupletrace.processor.schema import StoreError, statement_names
 from tupletrace.processor.transfer import Selection, bring, export
 
 CORPORA = sorted((Path(__file__).parent / "corpora").glob("*.binpb"))

@@ -19,7 +19,7 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
-from tupletrace.processor.database import statement
+from tupletrace.processor.schema import statement
 
 PRICED_HERE = {
     "input_mtok",

@@ -24,7 +24,7 @@ from pyarrow import parquet
 
 from tupletrace.processor import query
 from tupletrace.processor.cli import main
-from tupletrace.processor.database import statement_names
+from tupletrace.processor.schema import statement_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text("utf-8")
 HOUR = 3_600_000_000_000

@@ -13,7 +13,7 @@ import pytest
 
 from tupletrace.processor import index, journal, rebuild
 from tupletrace.processor.ask import database
-from tupletrace.processor.database import SCHEMA_VERSION, StoreError
+from tupletrace.processor.schema import SCHEMA_VERSION, StoreError
 from tupletrace.processor.store import Store
 
 COUNT = "SELECT count(*) AS n, count(DISTINCT span_id) AS ids FROM spans"

@@ -16,12 +16,12 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from tupletrace.processor import content, decode, index, journal, journal_file, snapshot
-from tupletrace.processor.database import statement
 from tupletrace.processor.dropping import Place
 from tupletrace.processor.journal import Journal, journal_folder
 from tupletrace.processor.normalise import canonical
 from tupletrace.processor.rebuild import rebuild
 from tupletrace.processor.retention import Clock, Policy, retaining, sizes
+from tupletrace.processor.schema import statement
 from tupletrace.processor.store import Store
 
 DAY = 86_400_000_000_000

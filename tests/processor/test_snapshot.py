@@ -15,9 +15,9 @@ import pytest
 
 from tupletrace.processor import snapshot
 from tupletrace.processor.ask import database
-from tupletrace.processor.database import StoreError
 from tupletrace.processor.forget import forget
 from tupletrace.processor.journal import Journal, first_seq, journal_folder
+from tupletrace.processor.schema import StoreError
 
 COUNT = "SELECT count(*) AS spans, count(DISTINCT (trace_id, span_id)) AS ids FROM spans"
 ANSWERS = (

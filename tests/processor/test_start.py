@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from tupletrace.processor.cli import main
-from tupletrace.processor.database import StoreError
 from tupletrace.processor.journal import Journal, journal_folder
+from tupletrace.processor.schema import StoreError
 from tupletrace.processor.store import Store
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -20,12 +20,12 @@ from starlette.routing import Route
 
 from tupletrace.processor import body, database, guard, jobs, snapshot
 from tupletrace.processor.admission import Admission
-from tupletrace.processor.database import StoreError
 from tupletrace.processor.dropping import Place
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.limits import Limits
 from tupletrace.processor.refusal import DiskReserve, Refused
+from tupletrace.processor.schema import StoreError
 from tupletrace.processor.store import Store
 
 _logger: Final = logging.getLogger(__name__)

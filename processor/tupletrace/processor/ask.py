@@ -15,9 +15,10 @@ import duckdb
 import pyarrow as pa
 
 from tupletrace.processor import index, journal, query
-from tupletrace.processor.database import StoreError, needs_reconnect
+from tupletrace.processor.database import needs_reconnect
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
+from tupletrace.processor.schema import StoreError
 from tupletrace.processor.store import Store
 
 _TIMEOUT_S: Final = query.MAX_SECONDS + 10

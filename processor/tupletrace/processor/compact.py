@@ -9,9 +9,9 @@ from typing import Final
 import duckdb
 
 from tupletrace.processor import database, failpoint, index
-from tupletrace.processor.database import StoreError, statement, statement_names
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
+from tupletrace.processor.schema import VIEWS, StoreError, statement, statement_names
 from tupletrace.processor.store import Store
 
 LINGERING: Final = "lingering"
@@ -103,7 +103,7 @@ def _copied(cursor: duckdb.DuckDBPyConnection, target: Path, ended: threading.Ev
                 if unsaved >= _SAVE_BYTES:
                     copy.execute("CHECKPOINT")
                     unsaved = 0
-        copy.execute("DELETE FROM meta WHERE key IN (?, ?)", [database.VIEWS, LINGERING])
+        copy.execute("DELETE FROM meta WHERE key IN (?, ?)", [VIEWS, LINGERING])
         copy.execute("CHECKPOINT")
     cursor.execute("COMMIT")
     failpoint.passing("compact.copied")

@@ -9,8 +9,9 @@ import duckdb
 import pyarrow as pa
 
 from tupletrace.processor import ask
-from tupletrace.processor.database import StoreError, not_for_forks
+from tupletrace.processor.database import not_for_forks
 from tupletrace.processor.query import Parameters
+from tupletrace.processor.schema import StoreError
 
 
 class Connection:

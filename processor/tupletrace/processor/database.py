@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import hashlib
 import logging
 import os
 import re
@@ -11,7 +10,6 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from shutil import rmtree
 from typing import Final
@@ -19,7 +17,8 @@ from weakref import WeakSet
 
 import duckdb
 
-from tupletrace.processor import failpoint, journal
+from tupletrace.processor import journal
+from tupletrace.processor.schema import StoreError, Unusable, checked_version, create
 
 _logger: Final = logging.getLogger(__name__)
 _NAME: Final = "tupletrace"
@@ -28,28 +27,29 @@ _ATTACHED: Final = "Unique file handle conflict"
 _LOCKED: Final = "lock on file"
 """And of one that another program has open; then, mostly, which."""
 _HOLDER: Final = re.compile(r"held in (.+?) \(PID (\d+)\)")
-_SQL: Final = files("tupletrace.processor") / "sql"
 _POLL_S: Final = 0.05
-VIEWS: Final = "views"
-"""Key in ``meta``: a fingerprint of the views and macros that the file has."""
 _MEMORY_SHARE: Final = 0.5
 """Of the machine's (or the cgroup's) memory; the rest: Arrow batches, the journal, the kernel's cache."""
 _MOST_MEMORY: Final = 512 * 2**20
 """DuckDB keeps what it read and wrote of the file while there is room: without a limit it grows with it."""
 
-_NOT_ITS_CONTENT: Final = tuple(map(os.strerror, (
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOSPC, errno.EDQUOT, errno.EFBIG,
-    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO,
-)))  # fmt: skip
+_NOT_ITS_CONTENT: Final = tuple(
+    os.strerror(number)
+    for number in (
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.EISDIR,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EIO,
+    )
+)
 """What the system says when a file cannot be opened whatever is in it."""
-
-
-class StoreError(RuntimeError):
-    """The database file cannot be used; the message says why and what to do."""
-
-
-class Unusable(StoreError):
-    """What the file holds is no database of this version: it can be made again from the journal."""
 
 
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
@@ -156,9 +156,10 @@ def aside(path: Path, why: str) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Delete a database that was only being made, with what lies beside it and is named after it."""
-    for left in path.parent.glob(f"{path.name}*"):
-        rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+    """Delete a database that was only being made, its log and its temporary files."""
+    for left in (path, _log(path)):
+        left.unlink(missing_ok=True)
+    rmtree(path.with_name(path.name + ".tmp"), ignore_errors=True)
 
 
 def _clear(path: Path) -> None:
@@ -198,9 +199,9 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
         raise _refused(path, error, "cannot be opened as a DuckDB file") from None
     try:
         use(connection)
-        found = _checked_version(connection, path)
+        found = checked_version(connection, path)
         path.chmod(0o600)
-        _create(connection, path, found)
+        create(connection, path, found)
         # Not in the configuration: DuckDB then refuses the temp_directory beside it.
         connection.execute(
             "SET GLOBAL TimeZone = 'UTC'; SET enable_external_access = false; SET lock_configuration = true"
@@ -276,124 +277,9 @@ def _refused(path: Path, error: duckdb.Error, what: str) -> StoreError:
     return (StoreError if system or path.is_dir() else Unusable)(f"{path} {what}: {said}")
 
 
-def statement(name: str) -> str:
-    """Return the text of one SQL file of ``sql/``, for instance ``statements/insert_spans``."""
-    return (_SQL / f"{name}.sql").read_text("utf-8")
-
-
-def statement_names(folder: str) -> list[str]:
-    """Return the names in a folder's ``_order`` file: what is created, first to last."""
-    return (_SQL / folder / "_order").read_text("utf-8").split()
-
-
-@contextmanager
-def transaction(connection: duckdb.DuckDBPyConnection) -> Generator[duckdb.DuckDBPyConnection]:
-    """Commit what is done inside, or nothing of it."""
-    connection.execute("BEGIN")
-    failpoint.passing("database.begun")
-    try:
-        yield connection
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    failpoint.passing("database.written")
-    connection.execute("COMMIT")
-    failpoint.passing("database.committed")
-
-
 def _memory_limit() -> str:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cgroup = Path("/sys/fs/cgroup/memory.max")
     if cgroup.exists() and (limit := cgroup.read_text().strip()).isdigit():
         total = min(total, int(limit))
     return f"{min(int(total * _MEMORY_SHARE), _MOST_MEMORY) // 2**20}MiB"
-
-
-def _checked_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int | None:
-    """Return which version of our schema the file has, None for an empty one."""
-    if not connection.execute(
-        "SELECT 1 FROM duckdb_tables() UNION ALL SELECT 1 FROM duckdb_views() WHERE NOT internal"
-    ).fetchall():
-        return None
-    asked = "SELECT max(value) FROM meta WHERE key = 'schema_version'"
-    try:
-        ((found,),) = connection.execute(asked).fetchall()
-    except (duckdb.CatalogException, duckdb.BinderException):
-        found = None
-    if found is None:
-        raise Unusable(f"{path} is a DuckDB file of something else (no tupletrace tables)")
-    if not _OLDEST_VERSION <= found <= SCHEMA_VERSION:
-        raise Unusable(
-            f"{path} has schema version {found}, this tupletrace knows "
-            f"{_OLDEST_VERSION} to {SCHEMA_VERSION}: another version of tupletrace made it"
-        )
-    return found
-
-
-def _create(connection: duckdb.DuckDBPyConnection, path: Path, found: int | None) -> None:
-    older = found if found is not None and found < SCHEMA_VERSION else None
-    with transaction(connection):
-        if older is not None:
-            _migrate(connection, older)
-        if found is not None:
-            _check_tables(connection, path)
-        for name in statement_names("schema"):
-            connection.execute(statement(f"schema/{name}"))
-        _create_views(connection)
-        if found is None:
-            connection.execute(
-                "INSERT INTO meta VALUES ('schema_version', ?), ('journal_seq', 0)", [SCHEMA_VERSION]
-            )
-        if older is not None:
-            connection.execute(statement("statements/open_every_trace"))
-            said = (
-                "%s is brought from schema version %d to %d; to read anew what it holds: `tupletrace rebuild`"
-            )
-            _logger.warning(said, path, older, SCHEMA_VERSION)
-
-
-def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make views and macros if the file has not those of this version: that takes DuckDB seconds."""
-    folders = ("views", "questions")
-    texts = [statement(f"{folder}/{name}") for folder in folders for name in statement_names(folder)]
-    made = int(hashlib.sha256("".join(texts).encode()).hexdigest()[:15], 16)
-    if not connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", [VIEWS, made]).fetchall():
-        for text in texts:
-            connection.execute(text)
-        connection.execute("DELETE FROM meta WHERE key = ?", [VIEWS])
-        connection.execute("INSERT INTO meta VALUES (?, ?)", [VIEWS, made])
-
-
-def _migrate(connection: duckdb.DuckDBPyConnection, found: int) -> None:
-    # What is derived is made anew: views of the past may read what a migration takes away.
-    for (drop,) in connection.execute(statement("statements/drop_derived")).fetchall():
-        connection.execute(drop)
-    for name in statement_names("migrations"):
-        if _reaches(name) > found:
-            connection.execute(statement(f"migrations/{name}"))
-    for name in statement_names("schema"):
-        connection.execute(statement(f"schema/{name}"))
-    connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", [SCHEMA_VERSION])
-    connection.execute("DELETE FROM meta WHERE key = ?", [VIEWS])
-
-
-def _check_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Compare with tables made afresh: a file may say a version and have been changed by somebody else."""
-    asked = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE table_name IN " + str(
-        tuple(statement_names("schema"))
-    )
-    with duckdb.connect(":memory:") as fresh:
-        for name in statement_names("schema"):
-            fresh.execute(statement(f"schema/{name}"))
-        missing = set(fresh.execute(asked).fetchall()) - set(connection.execute(asked).fetchall())
-    if missing:
-        table, column, _ = min(missing)
-        raise Unusable(f"{path} is not of schema version {SCHEMA_VERSION}: {table}.{column} is not as it is")
-
-
-def _reaches(migration: str) -> int:
-    return int(migration.partition("_")[0])
-
-
-SCHEMA_VERSION: Final = _reaches(statement_names("migrations")[-1])
-_OLDEST_VERSION: Final = _reaches(statement_names("migrations")[0]) - 1

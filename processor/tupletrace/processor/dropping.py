@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from tupletrace.processor import content, failpoint, journal, journal_file
-from tupletrace.processor.database import statement
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import Journal, journal_folder
 from tupletrace.processor.journal_file import COMPRESSED, WITHOUT_CONTENT
+from tupletrace.processor.schema import statement
 from tupletrace.processor.store import Store
 from tupletrace.processor.strip import ROWS, Dropped, Rule, Strip
 

@@ -10,11 +10,11 @@ from typing import Any, Final, NamedTuple
 
 from tupletrace.processor import database, failpoint, index
 from tupletrace.processor.compact import compacting
-from tupletrace.processor.database import statement
 from tupletrace.processor.dropping import Place, drop
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.rebuild import Progress, unfinished
+from tupletrace.processor.schema import statement
 from tupletrace.processor.store import Store
 from tupletrace.processor.strip import Rule
 from tupletrace.semconv.dialects import COLUMNS

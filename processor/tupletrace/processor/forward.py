@@ -34,9 +34,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.util.re import parse_env_headers
 
 from tupletrace.processor import journal, metrics, wire
-from tupletrace.processor.database import StoreError, statement
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.journal_file import Request
+from tupletrace.processor.schema import StoreError, statement
 from tupletrace.semconv import names
 
 _logger: Final = logging.getLogger(__name__)

@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute
 
 from tupletrace.processor import decode, failpoint, journal, memory, stages, telling, wire
-from tupletrace.processor.database import StoreError, needs_reconnect
+from tupletrace.processor.database import needs_reconnect
 from tupletrace.processor.journal_file import JournalError, Request
 from tupletrace.processor.normalise import canonical
+from tupletrace.processor.schema import StoreError
 from tupletrace.processor.store import Store
 
 pc: Any = pyarrow.compute

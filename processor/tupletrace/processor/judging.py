@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
-from tupletrace.processor.database import statement
 from tupletrace.processor.events import EVALUATION
+from tupletrace.processor.schema import statement
 
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import duckdb
 
-from tupletrace.processor.database import statement_names
+from tupletrace.processor.schema import statement_names
 
 _QUERY_NODES: Final = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "VALUES_NODE"}
 _TABLE_FUNCTIONS: Final = {

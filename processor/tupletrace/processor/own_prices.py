@@ -31,8 +31,8 @@ from fnmatch import translate
 from pathlib import Path
 from typing import Any, Final
 
-from tupletrace.processor.database import StoreError
 from tupletrace.processor.prices import Own
+from tupletrace.processor.schema import StoreError
 
 _MILLION: Final = 1_000_000
 _TOKENS: Final = (

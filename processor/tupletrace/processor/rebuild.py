@@ -11,11 +11,11 @@ import duckdb
 
 from tupletrace.processor import database, failpoint, index, journal
 from tupletrace.processor.compact import saved, succeeding
-from tupletrace.processor.database import StoreError, statement
 from tupletrace.processor.dropping import Place
 from tupletrace.processor.dropping import Progress as Progress
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
+from tupletrace.processor.schema import StoreError, statement
 from tupletrace.processor.store import Store
 
 _BATCHES_A_SETTLING: Final = 16

@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from tupletrace.processor.database import statement
+from tupletrace.processor.schema import statement
 from tupletrace.processor.store import Store
 
 

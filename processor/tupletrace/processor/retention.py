@@ -19,10 +19,10 @@ import duckdb
 
 from tupletrace.processor import index, journal, journal_file, metrics
 from tupletrace.processor.compact import LINGERING, compacting
-from tupletrace.processor.database import StoreError, statement
 from tupletrace.processor.dropping import Place, Progress, drop
 from tupletrace.processor.index import Job
 from tupletrace.processor.journal import journal_folder
+from tupletrace.processor.schema import StoreError, statement
 from tupletrace.processor.strip import CREDIBLE_UNIX_NANO, Dropped, Rule
 from tupletrace.processor.times import seconds
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from tupletrace.processor.database import StoreError
+from tupletrace.processor.schema import StoreError
 
 SCOPES: Final = (
     "total", "route", "service", "model", "provider", "prompt", "tuple", "agent", "user", "conversation",

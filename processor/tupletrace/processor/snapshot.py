@@ -17,12 +17,13 @@ import duckdb
 
 from tupletrace.processor import ask, database, failpoint, index, journal, retention
 from tupletrace.processor.ask import Processor
-from tupletrace.processor.database import StoreError, first_line, quoted, statement
+from tupletrace.processor.database import first_line, quoted
 from tupletrace.processor.dropping import Place
 from tupletrace.processor.forget import ATTRIBUTES, KINDS, Forgotten, forgotten
 from tupletrace.processor.journal import journal_folder
 from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
 from tupletrace.processor.rebuild import Progress, follow
+from tupletrace.processor.schema import StoreError, statement
 from tupletrace.processor.store import Store
 
 _COPY: Final = "import shutil, sys; shutil.copyfile(*sys.argv[1:])"

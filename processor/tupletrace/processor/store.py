@@ -17,17 +17,9 @@ import pyarrow as pa
 import pyarrow.compute
 
 from tupletrace.processor import estimate, failpoint, judging, own_prices, prices, settings, telling
-from tupletrace.processor.database import (
-    StoreError,
-    connect,
-    needs_reconnect,
-    reconnect,
-    room,
-    statement,
-    transaction,
-    use,
-)
+from tupletrace.processor.database import connect, needs_reconnect, reconnect, room, use
 from tupletrace.processor.registered import registered
+from tupletrace.processor.schema import StoreError, statement, transaction
 from tupletrace.processor.seen import Hashes, SeenTraces
 
 pc: Any = pyarrow.compute

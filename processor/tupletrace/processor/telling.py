@@ -9,10 +9,10 @@ import pyarrow.compute
 
 from tupletrace.processor import wire
 from tupletrace.processor.attributes import Attributes, flatten, text, value_text
-from tupletrace.processor.database import statement
 from tupletrace.processor.decode import identifiers, nanoseconds
 from tupletrace.processor.events import BODY, EVALUATION, TELLING
 from tupletrace.processor.normalise import told
+from tupletrace.processor.schema import statement
 
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""

@@ -15,11 +15,12 @@ import pyarrow.compute
 
 from tupletrace.processor import kept, query, snapshot, wire
 from tupletrace.processor.ask import Ask, Processor, ProcessorRefused
-from tupletrace.processor.database import StoreError, first_line, quoted, remove, statement, statement_names
+from tupletrace.processor.database import first_line, quoted, remove
 from tupletrace.processor.forget import forgotten
 from tupletrace.processor.journal import Journal, journal_folder
 from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
 from tupletrace.processor.rebuild import Progress, follow
+from tupletrace.processor.schema import StoreError, statement, statement_names
 from tupletrace.processor.snapshot import find_gone, staying
 from tupletrace.processor.store import Store
 

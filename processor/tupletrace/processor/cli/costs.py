@@ -91,6 +91,6 @@ def _between(forecasts: "pa.Table") -> "pa.Table":
 
 def _query(view: str) -> str:
     """Return what a view selects."""
-    from tupletrace.processor.database import statement
+    from tupletrace.processor.schema import statement
 
     return statement(f"views/{view}").partition(" AS\n")[2].rstrip().removesuffix(";")

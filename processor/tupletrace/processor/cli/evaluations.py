@@ -128,9 +128,9 @@ def _post(processor: "Processor", bodies: Sequence[bytes]) -> None:
 def _send(asked: argparse.Namespace, batches: Sequence[list[dict[str, Any]]]) -> None:
     """Send to the processor that has the database, or write into its journal."""
     from tupletrace.processor import ask, evaluations, wire
-    from tupletrace.processor.database import StoreError
     from tupletrace.processor.journal import Journal, JournalError, journal_folder
     from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
+    from tupletrace.processor.schema import StoreError
 
     bodies = [json.dumps(batch).encode() for batch in batches]
     try:

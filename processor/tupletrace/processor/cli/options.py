@@ -91,8 +91,8 @@ def answering(asked: argparse.Namespace) -> Generator["ask.Ask"]:
         UsageError: nobody can be asked, or the question cannot be answered.
     """
     from tupletrace.processor import ask, query
-    from tupletrace.processor.database import StoreError
     from tupletrace.processor.journal import JournalError
+    from tupletrace.processor.schema import StoreError
 
     # Before anybody works on an answer that cannot be written.
     _form(asked)
@@ -199,6 +199,6 @@ def _form(asked: argparse.Namespace) -> str:
 
 def show_report(asked: argparse.Namespace, name: str) -> int:
     """Show one of the reports in ``sql/reports/``."""
-    from tupletrace.processor.database import statement
+    from tupletrace.processor.schema import statement
 
     return show(asked, statement(f"reports/{name}"))

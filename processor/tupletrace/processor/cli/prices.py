@@ -19,9 +19,9 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _update(asked: argparse.Namespace) -> int:
-    from tupletrace.processor.database import StoreError
     from tupletrace.processor.lock import DatabaseInUse, DatabaseLock
     from tupletrace.processor.recost import recost
+    from tupletrace.processor.schema import StoreError
 
     if not asked.db.exists():
         raise UsageError(f"{asked.db}: there is no such database")

@@ -89,9 +89,10 @@ def shown(asked: argparse.Namespace, doing: str) -> Generator[Callable[[int, int
     from rich.console import Console
     from rich.progress import Progress
 
-    from tupletrace.processor.database import StoreError, first_line
+    from tupletrace.processor.database import first_line
     from tupletrace.processor.journal_file import JournalError
     from tupletrace.processor.query import SqlFailed
+    from tupletrace.processor.schema import StoreError
 
     try:
         with Progress(console=Console(file=sys.stderr)) as bar:

@@ -93,12 +93,12 @@ def _list(text: str | None) -> tuple[str, ...]:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    from tupletrace.processor.database import StoreError
     from tupletrace.processor.journal import JournalError
     from tupletrace.processor.limits import Limits
     from tupletrace.processor.listen import PortInUse
     from tupletrace.processor.lock import DatabaseInUse
     from tupletrace.processor.retention import Policy
+    from tupletrace.processor.schema import StoreError
     from tupletrace.processor.serve import Settings, Unprotected, serve
     from tupletrace.processor.tls import Tls, TlsUnusable
     from tupletrace.processor.tokens import TokensUnreadable

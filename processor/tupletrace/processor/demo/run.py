@@ -17,8 +17,8 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tupletrace.processor import ask
-from tupletrace.processor.database import StoreError
 from tupletrace.processor.query import SqlFailed
+from tupletrace.processor.schema import StoreError
 
 from . import report, settled
 from .endpoint import serve
