@@ -165,12 +165,6 @@ def test_a_folder_in_place_of_the_database_is_named(refused: Any, tmp_path: Path
     assert str(tmp_path) in refused(tmp_path)
 
 
-def test_a_journal_that_is_none_is_named(refused: Any, tmp_path: Path) -> None:
-    (tmp_path / "x.duckdb.journal").mkdir()
-    (tmp_path / "x.duckdb.journal" / "2099-01-01.sqlite").write_text("no SQLite file " * 99)
-    assert "2099-01-01.sqlite" in refused(tmp_path / "x.duckdb")
-
-
 @pytest.mark.parametrize(
     ("module", "words"),
     [

@@ -149,8 +149,8 @@ def _sorted_out(signal: str, body: bytes) -> Records:
         sorting = _Sorting()
         sorting.sort(request)
         kept = request.SerializeToString() if sorting.kept else b""
-        # A record alone may be as deep as it is read, and too deep where it stands.
-        wire.REQUESTS[signal].FromString(kept)
+        # A record alone may be as deep as it is read, and too deep where it stands; of values that is counted apart.
+        wire.LOOSE_REQUESTS[signal].FromString(kept)
     except DecodeError as error:
         raise MalformedRequest(f"not an OTLP {signal} request in protobuf: {error}") from None
     if not sorting.kept and (other := _read_as(signal, body)):

@@ -4,9 +4,11 @@ CREATE OR REPLACE MACRO calls_by(calls, steps) AS TABLE
 WITH measured AS (
     SELECT
         * REPLACE (
-            -- Nothing in and nothing out is what some say of an answer whose usage they do not know.
-            CASE WHEN input_tokens > 0 OR output_tokens > 0 THEN input_tokens END AS input_tokens,
-            CASE WHEN input_tokens > 0 OR output_tokens > 0 THEN output_tokens END AS output_tokens,
+            -- Nothing in and nothing out is what Logfire says of an agent's answer whose usage it does not know.
+            CASE WHEN dialect IS DISTINCT FROM 'logfire' OR input_tokens > 0 OR output_tokens > 0 THEN input_tokens END
+                AS input_tokens,
+            CASE WHEN dialect IS DISTINCT FROM 'logfire' OR input_tokens > 0 OR output_tokens > 0 THEN output_tokens END
+                AS output_tokens,
             -- Gemini's total alone may hold what was thought.
             CASE
                 WHEN provider_name IN ('gcp.gemini', 'gcp.vertex_ai', 'gcp.gen_ai')
