@@ -137,9 +137,13 @@ class _Protocol(H11Protocol, asyncio.BufferedProtocol):
         self.data_received(bytes(self._read[:nbytes]))
 
     def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Let a client that has sent its whole request, and will send no more, have its answer."""
+        """Let a client that has sent its whole export, and will send no more, have its answer.
+
+        A query ends with its client: whoever has gone looks like that, and an export takes no time.
+        """
         asked: Any = self.cycle
         answering = self.scheme == "http" and asked and not asked.more_body and not asked.response_complete
+        answering = answering and asked.scope["path"] in guard.OTLP
         if answering:
             asked.keep_alive = False
         return bool(answering)

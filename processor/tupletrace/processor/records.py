@@ -149,7 +149,7 @@ def _sorted_out(signal: str, body: bytes) -> Records:
         sorting = _Sorting()
         sorting.sort(request)
         kept = request.SerializeToString() if sorting.kept else b""
-        # A record alone may be as deep as it is read, and too deep where it stands; of values that is counted apart.
+        # A record alone may be as deep as it is read, and too deep where it stands; values are counted apart.
         wire.LOOSE_REQUESTS[signal].FromString(kept)
     except DecodeError as error:
         raise MalformedRequest(f"not an OTLP {signal} request in protobuf: {error}") from None
