@@ -156,10 +156,9 @@ def aside(path: Path, why: str) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Delete a database that was only being made, its log and its temporary files."""
-    for left in (path, _log(path)):
-        left.unlink(missing_ok=True)
-    rmtree(path.with_name(path.name + ".tmp"), ignore_errors=True)
+    """Delete a database that was only being made, its log, its temporary files and its copies."""
+    for left in (path, *path.parent.glob(f"{path.name}.*")):
+        rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def _clear(path: Path) -> None:
