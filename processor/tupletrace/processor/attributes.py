@@ -112,7 +112,8 @@ def _indexed(structs: pa.Array, name: str) -> npt.NDArray[np.bool_]:
     return pc.fill_null(pc.not_equal(pc.struct_field(structs, name), 0), False).to_numpy(zero_copy_only=False)
 
 
-def _sizes(values: pa.Array) -> npt.NDArray[np.int32]:
+def sizes(values: pa.Array) -> npt.NDArray[np.int32]:
+    """Return how many bytes each text has, 0 where there is none."""
     return pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
 
 
@@ -134,6 +135,8 @@ class Attributes:
     bounds: Indices
     filled: npt.NDArray[np.bool_]
     """Whether a value is there, not empty, and not too long to be read."""
+    unread: npt.NDArray[np.bool_]
+    """Whether a value is too long to be read."""
 
     @classmethod
     def of(cls, lists: pa.Array) -> "Attributes":
@@ -155,7 +158,7 @@ class Attributes:
             kept = np.sort(len(cells) - 1 - last)
             rows, codes, values = rows[kept], codes[kept], values.take(pa.array(kept))
         found = cls._indexed(len(lists), keys, rows, codes, values)
-        _count("unread_value", found.unread().sum())
+        _count("unread_value", found.unread.sum())
         return found
 
     @classmethod
@@ -170,12 +173,13 @@ class Attributes:
     ) -> "Attributes":
         order = np.argsort(codes, kind="stable")
         bounds = np.searchsorted(codes[order], np.arange(len(keys) + 1))
-        sizes = _sizes(values)
-        return cls(count, keys, rows, codes, values, order, bounds, (sizes > 0) & (sizes <= _LONGEST))
+        size = sizes(values)
+        unread = size > _LONGEST
+        return cls(count, keys, rows, codes, values, order, bounds, (size > 0) & ~unread, unread)
 
     def below(self, rows: Indices, keys: pa.Array, values: pa.Array) -> "Attributes":
         """Return the attributes with more of them, which count where a record does not say the key itself."""
-        filled = _sizes(values) > 0
+        filled = sizes(values) > 0
         encoded = keys.dictionary_encode()
         known = {key: code for code, key in enumerate(self.keys)}
         added = [str(key) for key in encoded.dictionary.to_pylist()]
@@ -226,10 +230,6 @@ class Attributes:
             if any(key.startswith(one) if one.endswith(".") else key == one for one in wanted):
                 found[self.rows[self.order[self.bounds[code] : self.bounds[code + 1]]]] = True
         return found
-
-    def unread(self) -> npt.NDArray[np.bool_]:
-        """Return for each value whether it is too long to be read."""
-        return _sizes(self.values) > _LONGEST
 
     def as_map(self) -> pa.Array:
         """Return every attribute as ``map<string, string>``."""

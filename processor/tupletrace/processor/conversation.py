@@ -184,7 +184,7 @@ def tools(attributes: Attributes) -> pa.Array:
 def _cells(attributes: Attributes, places: dict[int, Place]) -> pa.Table:
     """Return one row an attribute whose key is a place."""
     codes = np.array(sorted(places), np.int64)
-    here = np.flatnonzero(np.isin(attributes.codes, codes) & ~attributes.unread())
+    here = np.flatnonzero(np.isin(attributes.codes, codes) & ~attributes.unread)
     which = pa.array(np.searchsorted(codes, attributes.codes[here]))
     sides, numbers, fields, within, subs = (
         zip(*(places[int(code)] for code in codes), strict=True) if places else ((),) * 5

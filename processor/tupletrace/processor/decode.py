@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from tupletrace.processor import metrics, wire
-from tupletrace.processor.attributes import Attributes, Indices, flatten, list_offsets, text
+from tupletrace.processor.attributes import Attributes, Indices, flatten, list_offsets, sizes, text
 from tupletrace.processor.limits import MAX_REPEATED
 
 pc: Any = pyarrow.compute
@@ -67,8 +67,8 @@ def spans(bodies: list[bytes]) -> Spans:
     scopes = Attributes.of(pc.struct_field(scope, "attributes"))
     schemas = (pc.struct_field(resource_spans, "schema_url"), pc.struct_field(scope_spans, "schema_url"))
     named = (pc.struct_field(scope, "name"), pc.struct_field(scope, "version"))
-    repeated = int(_sizes(resources, schemas[0])[resource_row].sum())
-    repeated += int(_sizes(scopes, schemas[1], *named)[scope_of].sum())
+    repeated = int(_said(resources, schemas[0])[resource_row].sum())
+    repeated += int(_said(scopes, schemas[1], *named)[scope_of].sum())
     if repeated > MAX_REPEATED:
         raise TooWide(f"resources and scopes have {repeated} bytes, said with each of their spans")
     status = pc.struct_field(found, "status")
@@ -112,15 +112,11 @@ def _resource_attributes(resource_spans: pa.Array) -> Attributes:
     return Attributes.of(pc.struct_field(pc.struct_field(resource_spans, "resource"), "attributes"))
 
 
-def _sizes(of: Attributes, *texts: pa.Array) -> npt.NDArray[np.float64]:
+def _said(of: Attributes, *texts: pa.Array) -> npt.NDArray[np.float64]:
     """Return how many bytes each record's attributes and texts have."""
     keys = np.array([len(key) for key in of.keys], np.int64)[of.codes]
-    sizes = np.bincount(of.rows, (keys + _lengths(of.values)).astype(np.float64), of.count)
-    return np.sum([sizes, *(_lengths(one) for one in texts)], axis=0)
-
-
-def _lengths(texts: pa.Array) -> Indices:
-    return pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    own = np.bincount(of.rows, (keys + sizes(of.values)).astype(np.float64), of.count)
+    return np.sum([own, *map(sizes, texts)], axis=0)
 
 
 def _valid_id(ids: pa.Array, size: int) -> npt.NDArray[np.bool_]:

@@ -168,7 +168,7 @@ def _prompt(attributes: Attributes, found: dict[str, pa.Array], failed: pa.Array
         pc.is_valid(declared), provenance, pc.if_else(pc.is_valid(derived), "derived", provenance)
     )
     missing = pc.and_(calls, pc.is_null(found["prompt_version"]))
-    unread = np.isin(np.arange(attributes.count), attributes.rows[attributes.unread()])
+    unread = np.isin(np.arange(attributes.count), attributes.rows[attributes.unread])
     content = pc.is_valid(pc.coalesce(found["input_messages"], found["system_instructions"]))
     whys = {
         NO_TEMPLATE: rendered,
