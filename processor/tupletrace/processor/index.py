@@ -70,17 +70,24 @@ def catch_up(folder: Path, store: Store) -> None:
 
 def batches(folder: Path, store: Store) -> Iterator[bool]:
     """Store what the journal holds; yield after each batch whether another waits, decoded meanwhile."""
+    reading = journal.read(folder, store.journal_seq, BATCH_BYTES)
     with ThreadPoolExecutor(1, "tupletrace-decoder") as decoder:
-        ahead: Future[Iterable[_Decoded]] | None = None
-        for requests in journal.read(folder, store.journal_seq, BATCH_BYTES):
-            failpoint.passing("index.read")
-            ready, ahead = ahead, decoder.submit(_decoded, requests)
-            for one in ready.result() if ready else ():
-                _insert(store, *one)
-                yield True
-        for one in ahead.result() if ahead else ():
-            _insert(store, *one)
-            yield False
+        ahead = decoder.submit(_next, reading)
+        try:
+            while (found := ahead.result()) is not None:
+                failpoint.passing("index.read")
+                ahead = decoder.submit(_next, reading)
+                for one in found:
+                    _insert(store, *one)
+                    yield ahead.result() is not None
+        finally:
+            # It belongs to the thread that reads.
+            decoder.submit(reading.close)
+
+
+def _next(reading: Iterator[list[Request]]) -> Iterable[_Decoded] | None:
+    requests = next(reading, None)
+    return None if requests is None else _decoded(requests)
 
 
 def _insert(store: Store, batch: pa.Table, told: pa.Table, journal_seq: int, lost: list[Request]) -> None:

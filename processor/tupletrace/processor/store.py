@@ -27,11 +27,9 @@ pc: Any = pyarrow.compute
 
 _CHECKPOINT_BYTES: Final = 256 * 2**20
 """Of Arrow."""
-_ROW_GROUP: Final = 122_880
-"""Rows that DuckDB compresses together; a checkpoint compresses a row group that is not full again."""
 _CHECKPOINT_S: Final = 60.0
 _LULL_S: Final = 4.0
-_MANY: Final = _ROW_GROUP // 8
+_MANY: Final = 16_384
 """So many spans take memory, uncompressed, while nothing comes: they are brought to disk before that."""
 _REFUSED: Final = "TransactionContext Error: Cannot CHECKPOINT"
 """Anything else that DuckDB says of a checkpoint is a failure."""
@@ -115,7 +113,6 @@ class Store:
         """
         coming = batch.nbytes
         self._expect_room(coming)
-        self._checkpoint(batch.num_rows)
         with transaction(self._connection) as connection:
             seen = self._insert(batch) if batch.num_rows else None
             telling_records, judging_records = telling.apart(told)
@@ -140,8 +137,9 @@ class Store:
             traces = np.unique(np.asarray(hashed["trace"]))
             since = self._seen.since(traces)
             if since is not None or len(np.unique(np.asarray(hashed["span"]))) < batch.num_rows:
-                fresh = connection.execute(statement("statements/fresh_spans"), {"since": since})
-                batch = batch.take(pa.array(fresh.fetchnumpy()["place"]))
+                found = connection.execute(statement("statements/fresh_spans"), {"since": since})
+                fresh = pa.array(found.fetchnumpy()["place"])
+                batch = batch.take(fresh) if len(fresh) < batch.num_rows else batch
         if not batch.num_rows:
             return None
         with registered(connection, batch):
@@ -215,16 +213,11 @@ class Store:
                 self._run("estimate")
                 self._connection.unregister("estimates")
 
-    def _checkpoint(self, coming: int = 0) -> None:
-        """Bring what was committed to disk, after so many bytes or so long: until then the journal has it.
-
-        Or before ``coming`` spans, which have no room in the row group of those that are not on disk.
-        """
+    def _checkpoint(self) -> None:
+        """Bring what was committed to disk, after so many bytes or so long: until then the journal has it."""
         now = time.monotonic()
         due = self._unsaved >= _CHECKPOINT_BYTES or now >= self._saved_at + _CHECKPOINT_S
         due |= now >= self._inserted_at + _LULL_S and self._unsaved_spans >= _MANY
-        full = self._unsaved_spans + coming > _ROW_GROUP
-        due |= full and self._unsaved_spans > 0
         # While the file is copied: later.
         if due and self._copying.acquire(blocking=False):
             try:
