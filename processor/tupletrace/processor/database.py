@@ -33,8 +33,8 @@ _MEMORY_SHARE: Final = 0.5
 _MOST_MEMORY: Final = 512 * 2**20
 """DuckDB keeps what it read and wrote of the file while there is room: without a limit it grows with it."""
 _ROW_GROUP: Final = 16_384
-"""Rows that are compressed together. A batch that fills one is on disk, compressed by every core, when it is
-committed; of DuckDB's 122,880 it would wait for others, uncompressed, and a checkpoint compress it on one core."""
+"""Rows. A batch that fills one is on disk, compressed by every core, when it commits; of DuckDB's 122,880 it
+would wait for others, uncompressed, and a checkpoint compress it on one core."""
 
 _NOT_ITS_CONTENT: Final = tuple(
     os.strerror(number)
@@ -185,8 +185,8 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
                 "wal_autocheckpoint": "1TB",
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
-                # Of partly filled row groups: each rewrites up to three whole ones, of every column.
-                "max_vacuum_tasks": "1",
+                # The store says when partly filled row groups are merged.
+                "max_vacuum_tasks": "0",
                 # What a burst took is given back while nothing happens, not at the next statement.
                 "allocator_background_threads": "true",
                 "python_enable_replacements": "false",
@@ -210,7 +210,8 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
         create(connection, path, found)
         # Not in the configuration: DuckDB then refuses the temp_directory beside it.
         connection.execute(
-            "SET GLOBAL TimeZone = 'UTC'; SET enable_external_access = false; SET lock_configuration = true"
+            "SET GLOBAL TimeZone = 'UTC'; SET enable_external_access = false; "
+            "SET allowed_configs = ['max_vacuum_tasks']; SET lock_configuration = true"
         )
     except duckdb.Error as error:
         connection.close()

@@ -3,8 +3,10 @@
 import asyncio
 import random
 import threading
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +22,7 @@ from tupletrace.processor import listen, tokens, wire
 from tupletrace.processor.admission import Held
 from tupletrace.processor.limits import Limits
 from tupletrace.processor.receive import Receiver, counted
-from tupletrace.processor.refusal import Refused, TooLarge, TooSlow, Unavailable
+from tupletrace.processor.refusal import Overloaded, Refused, TooLarge, TooSlow, Unavailable
 from tupletrace.processor.tls import Tls
 from tupletrace.processor.tokens import Access
 
@@ -31,6 +33,11 @@ SERVICES: Final = {
 }
 _DRAIN_S: Final = 4.0
 _BODY_S: Final = 60.0
+_SMALL_BYTES: Final = 4 * 2**20
+_LARGE_AT_ONCE: Final = 2
+_TURN_S: Final = 5.0
+_PATIENCE_S: Final = 0.2
+_MOST_PEERS: Final = 10_000
 _RETRY_S: Final = (1.0, 3.0)
 """The SDK's exporters give a request up after 10 s. Clients that come back do so one by one."""
 _OPTIONS: Final = [
@@ -42,6 +49,8 @@ _OPTIONS: Final = [
     # Half-open connections are found and closed.
     ("grpc.keepalive_time_ms", 120_000),
     ("grpc.server_handshake_timeout_ms", 10_000),
+    # Otherwise it takes megabytes of each call before anybody asks for them; what is read comes as fast.
+    ("grpc.http2.bdp_probe", 0),
 ]
 _EOF: Final[Any] = grpc.aio.EOF  # pyright: ignore[reportAttributeAccessIssue]
 _InternalError: Final[type[Exception]] = grpc.aio.InternalError  # pyright: ignore[reportAttributeAccessIssue]
@@ -70,6 +79,7 @@ class GrpcServer:
         self._receiver, self._access, self._settings, self._ready = receiver, access, settings, ready
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
+        self._reading = _Reading(receiver.limits)
         started: Future[str] = Future()
         self._thread = threading.Thread(
             target=self._loop.run_until_complete,
@@ -135,9 +145,7 @@ class GrpcServer:
     def _export(self, signal: str) -> Callable[[Any, Any], Awaitable[bytes]]:
         async def export(_requests: Any, context: Any) -> bytes:
             async def read(held: Held) -> bytes:
-                body = await _read(context, self._receiver.limits)
-                held.add(len(body))
-                return body
+                return await self._reading.message(context, held)
 
             try:
                 with counted(signal):
@@ -158,16 +166,53 @@ class GrpcServer:
         self._access.check(said.get("authorization"), tokens.INGEST)
 
 
-async def _read(context: Any, limits: Limits) -> bytes:
-    try:
-        async with asyncio.timeout(_BODY_S):
-            body = await context.read()
-    except TimeoutError:
-        raise TooSlow(f"the request did not come within {_BODY_S:g} s") from None
-    if body is _EOF:
-        # gRPC has refused it already.
-        raise TooLarge(f"the call had no request, or one over {limits.request_bytes} bytes, uncompressed")
-    return body
+class _Reading:
+    """Reads messages; gRPC takes each into memory as a whole, and tells nobody before how large it is.
+
+    So the messages of a connection are expected to be like its last one; a large one, or its first, waits for
+    its turn and for room.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._most = limits.request_bytes
+        self._sizes = OrderedDict[str, int]()
+        self._turns = asyncio.Semaphore(_LARGE_AT_ONCE)
+
+    async def message(self, context: Any, held: Held) -> bytes:
+        """Return the one message of a call.
+
+        Raises:
+            TooLarge, TooSlow, Overloaded: it is not read to its end.
+        """
+        peer = context.peer()
+        with ExitStack() as turn:
+            if self._sizes.get(peer, self._most) > _SMALL_BYTES:
+                await self._turn(held)
+                turn.callback(self._turns.release)
+                # What comes slowly is not much yet, and others may be quick.
+                letting_go = asyncio.get_running_loop().call_later(_PATIENCE_S, turn.close)
+                turn.callback(letting_go.cancel)
+            try:
+                async with asyncio.timeout(_BODY_S):
+                    body = await context.read()
+            except TimeoutError:
+                raise TooSlow(f"the request did not come within {_BODY_S:g} s") from None
+            if body is _EOF:
+                # gRPC has refused it already.
+                raise TooLarge(f"the call had no request, or one over {self._most} bytes, uncompressed")
+            self._sizes[peer] = len(body)
+            self._sizes.move_to_end(peer)
+            if len(self._sizes) > _MOST_PEERS:
+                self._sizes.popitem(last=False)
+            held.add(len(body))
+            return body
+
+    async def _turn(self, held: Held) -> None:
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Overloaded("too many bytes are under way; send it again later") from None
 
 
 async def _abort(context: Any, error: Refused) -> None:

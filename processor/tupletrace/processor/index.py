@@ -35,6 +35,8 @@ _Decoded = tuple[pa.Table, pa.Table, int, list[Request]]
 _logger: Final = logging.getLogger(__name__)
 BATCH_BYTES: Final = 16 * 2**20
 """At most: a batch is what came while the one before was stored, so that batches grow with the load."""
+_LARGE_BYTES: Final = 2 * BATCH_BYTES
+"""A batch that ends with a request larger than itself: two of these would be too much at once."""
 QUIET_MS: Final = 2_000
 """A trace that received nothing for so long is complete; a later span makes it incomplete again."""
 _TICK_S: Final = 0.25
@@ -72,22 +74,31 @@ def batches(folder: Path, store: Store) -> Iterator[bool]:
     """Store what the journal holds; yield after each batch whether another waits, decoded meanwhile."""
     reading = journal.read(folder, store.journal_seq, BATCH_BYTES)
     with ThreadPoolExecutor(1, "tupletrace-decoder") as decoder:
-        ahead = decoder.submit(_next, reading)
         try:
-            while (found := ahead.result()) is not None:
+            coming = decoder.submit(_next, reading)
+            while (found := coming.result()) is not None:
                 failpoint.passing("index.read")
-                ahead = decoder.submit(_next, reading)
-                for one in found:
+                size, decoded = found
+                ahead = decoder.submit(_next, reading) if size <= _LARGE_BYTES else None
+                for one in decoded:
                     _insert(store, *one)
-                    yield ahead.result() is not None
+                    yield ahead is not None and ahead.result() is not None
+                del found, decoded
+                coming = ahead or decoder.submit(_next, reading)
         finally:
             # It belongs to the thread that reads.
             decoder.submit(reading.close)
 
 
-def _next(reading: Iterator[list[Request]]) -> Iterable[_Decoded] | None:
+def _next(reading: Generator[list[Request]]) -> tuple[int, Iterable[_Decoded]] | None:
+    """Return the bytes of the next batch, and what it holds."""
     requests = next(reading, None)
-    return None if requests is None else _decoded(requests)
+    if requests is None:
+        return None
+    found = sum(len(one.body) for one in requests), _decoded(requests)
+    # Whoever reads knows the list until it goes on.
+    requests.clear()
+    return found
 
 
 def _insert(store: Store, batch: pa.Table, told: pa.Table, journal_seq: int, lost: list[Request]) -> None:

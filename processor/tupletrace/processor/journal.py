@@ -10,7 +10,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -232,7 +232,7 @@ def seq_at(folder: Path, unix_nano: int) -> int | None:
     return next((seq for seq in found if seq is not None), None)
 
 
-def read(folder: Path, after: int, max_bytes: int) -> Iterator[list[Request]]:
+def read(folder: Path, after: int, max_bytes: int) -> Generator[list[Request]]:
     """Yield the requests after a sequence number, in order, in batches of about ``max_bytes``.
 
     Numbers follow one another: what is missing between two is there as one damaged request.

@@ -221,7 +221,7 @@ def _rows(connection: sqlite3.Connection, which: str, *values: int) -> Iterator[
     return (_checked(*found) for found in connection.execute(asked, values))
 
 
-def stepwise(found: Iterable[Request], most_bytes: int) -> Iterator[list[Request]]:
+def stepwise(found: Iterable[Request], most_bytes: int) -> Generator[list[Request]]:
     """Yield requests in order, as many at a time as have about ``most_bytes``."""
     step: list[Request] = []
     size = 0

@@ -8,12 +8,25 @@ from typing import Final
 
 import pyarrow as pa
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Of glibc's ``mallopt``."""
+_LARGE: Final = 4 * 2**20
+_KEPT: Final = 64 * 2**20
 _MAPPINGS: Final = Path("/proc/self/smaps")
 
 
 def share() -> None:
-    """Let Arrow take memory where everybody else does: what one frees another can have."""
+    """Let Arrow take memory where everybody else does, and give back what is large when it is freed.
+
+    By itself glibc soon takes all but the largest pieces from one heap, which shrinks only from its end: with
+    requests of 5 MB it had 2 GB, of which a third was in use.
+    """
     pa.set_memory_pool(pa.system_memory_pool())
+    # Only glibc has it.
+    with suppress(AttributeError):
+        glibc = ctypes.CDLL(None)
+        glibc.mallopt(_MMAP_THRESHOLD, _LARGE)
+        glibc.mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
 def give_back() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +25,9 @@ _DURABLE_TIMEOUT_S: Final = 8.0
 _INLINE_BYTES: Final = 16 * 2**10
 """A smaller request is checked in less time than a thread takes to be told of it."""
 _CHECKING: Final = 4
-"""Requests parsed at once: each may hold hundreds of megabytes for a moment."""
+"""Requests parsed at once."""
+_LARGE_BYTES: Final = 8 * 2**20
+"""Of these one: it may hold hundreds of megabytes for a moment."""
 _RESPONSES: Final[dict[str, tuple[Any, str, str]]] = {
     wire.TRACES: (ExportTraceServiceResponse, "rejected_spans", "spans"),
     wire.METRICS: (ExportMetricsServiceResponse, "rejected_data_points", "data points"),
@@ -54,6 +57,7 @@ class Receiver:
         self.journal_seq = 0
         """Of the last request that is on disk, 0 before the first."""
         self._checking = ThreadPoolExecutor(_CHECKING, "tupletrace-receive")
+        self._checking_large = ThreadPoolExecutor(1, "tupletrace-receive-large")
 
     async def take(
         self,
@@ -75,6 +79,10 @@ class Receiver:
                 await asyncio.wait_for(asyncio.wrap_future(accepted.durable), _DURABLE_TIMEOUT_S)
         except (JournalError, TimeoutError) as error:
             raise Unavailable(str(error) or "the journal did not answer in time") from None
+        except Refused as error:
+            # Whoever keeps the error for a while would keep the body that its frames know.
+            traceback.clear_frames(error.__traceback__)
+            raise
         return accepted.response
 
     async def _received(
@@ -94,7 +102,8 @@ class Receiver:
         if unpack is None and len(body) <= _INLINE_BYTES:
             return self._accept(signal, body, None, held)
         loop = asyncio.get_running_loop()
-        accepting = loop.run_in_executor(self._checking, self._accept, signal, body, unpack, held)
+        checking = self._checking_large if len(body) > _LARGE_BYTES else self._checking
+        accepting = loop.run_in_executor(checking, self._accept, signal, body, unpack, held)
         # A client that goes away would take it out of the queue, and its bytes would be held for ever.
         return await asyncio.shield(accepting)
 

@@ -58,7 +58,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    in_flight_bytes: int = 256 * 2**20
+    in_flight_bytes: int = 128 * 2**20
     """Of requests that are being received or wait for the journal."""
     reserve_bytes: int | None = None
     """Of the disk, that stay free (default: 5 %, at least 1 GiB)."""

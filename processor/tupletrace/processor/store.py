@@ -25,12 +25,16 @@ from tupletrace.processor.seen import Hashes, SeenTraces
 pc: Any = pyarrow.compute
 """Untyped: its functions are made when it is imported."""
 
-_CHECKPOINT_BYTES: Final = 256 * 2**20
+_CHECKPOINT_BYTES: Final = 128 * 2**20
 """Of Arrow."""
 _CHECKPOINT_S: Final = 60.0
 _LULL_S: Final = 4.0
 _MANY: Final = 16_384
 """So many spans take memory, uncompressed, while nothing comes: they are brought to disk before that."""
+_MERGE_AFTER: Final = 50
+"""Checkpoints: each leaves row groups that are not full; to merge them is to write up to three whole ones."""
+_SMALL_BYTES: Final = 8 * 2**10
+"""Of a span: where they are larger row groups are merged as much less often, they hold enough without."""
 _REFUSED: Final = "TransactionContext Error: Cannot CHECKPOINT"
 """Anything else that DuckDB says of a checkpoint is a failure."""
 _LEAST_ROOM: Final = 16 * 2**20
@@ -78,6 +82,7 @@ class Store:
     def _opened(self) -> None:
         self._priced: set[prices.Model] = set()
         self._unsaved, self._unsaved_spans, self._saved_at = 0, 0, time.monotonic()
+        self._unmerged = 0.0
         known = self._connection.execute(
             "SELECT hash(trace_id) AS trace, first_seq FROM (SELECT trace_id, first_seq FROM settled_traces "
             "UNION ALL SELECT trace_id, first_seq FROM open_traces)"
@@ -229,12 +234,17 @@ class Store:
     def _bring_to_disk(self) -> bool:
         """Bring what was committed to disk; False: later, somebody still reads what was changed since."""
         self._expect_room()
+        merges = int(self._unmerged >= _MERGE_AFTER)
         try:
-            self._connection.execute("CHECKPOINT")
+            self._connection.execute(f"SET GLOBAL max_vacuum_tasks = {merges}; CHECKPOINT")
         except duckdb.TransactionException as error:
             if not str(error).startswith(_REFUSED):
                 raise
             return False
+        spans = max(self._unsaved_spans, 1)
+        self._unmerged = (
+            0 if merges else self._unmerged + min(_SMALL_BYTES * spans / max(self._unsaved, 1), 1)
+        )
         return True
 
     def _expect_room(self, coming: int = 0) -> None:

@@ -234,7 +234,7 @@ def test_f9_when_too_many_bytes_are_under_way_others_are_asked_to_come_back(
         assert answer.status == 503
         assert int(answer.headers["retry-after"]) >= 1
         refused = small.refused("traces", body)
-        assert refused.code() is grpc.StatusCode.UNAVAILABLE
+        assert refused.code() is grpc.StatusCode.UNAVAILABLE, refused
         assert "google.rpc.retryinfo-bin" in dict(refused.trailing_metadata())
         assert small.http("/v1/traces", otlp.request(otlp.span(10))).status == 200, "a small one has"
     until(lambda: small.processor.metric("tupletrace_in_flight_bytes") == 0)
@@ -294,6 +294,40 @@ def test_f32_f33_a_storm_of_large_batches_is_let_in_as_there_is_room_and_all_of_
     until(lambda: running.sql("SELECT count(*) AS n FROM spans") == [{"n": 20}], 120)
     assert peak(running) - before < 400 * MIB
     assert "Traceback" not in running.stop()
+
+
+@pytest.mark.parametrize(
+    ("clients", "size", "times", "most"), [(12, 5 * MIB, 8, 1000 * MIB), (6, 40 * MIB, 2, 1200 * MIB)]
+)
+def test_f33_memory_is_bounded_however_large_the_messages_of_many_clients_are(
+    processor: Any, otlp: Any, until: Any, clients: int, size: int, times: int, most: int
+) -> None:
+    """512 prompts of 10 kB, or of 100 kB: neither what is refused nor what is indexed may pile up."""
+    spans = 512
+    texts = [random.Random(number).randbytes(size // spans // 2).hex() for number in range(spans)]
+
+    def send(client: int) -> int:
+        options = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+        answers: list[grpc.StatusCode] = []
+        with grpc.insecure_channel(processor.grpc, options=options) as channel:
+            export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+            for time in range(times):
+                made = ExportTraceServiceRequest()
+                scope = made.resource_spans.add().scope_spans.add()
+                for number, text in enumerate(texts):
+                    trace_id = (client * times + time + 1).to_bytes(16, "big")
+                    span = scope.spans.add(trace_id=trace_id, span_id=(number + 1).to_bytes(8, "big"))
+                    span.attributes.add(key="gen_ai.input.messages").value.string_value = text
+                answers.append(export.future(made.SerializeToString(), timeout=60).code())
+        assert set(answers) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+        return answers.count(grpc.StatusCode.OK)
+
+    with ThreadPoolExecutor(clients) as pool:
+        taken = sum(pool.map(send, range(clients)))
+    assert taken
+    count = "SELECT count(*) AS n FROM spans"
+    until(lambda: processor.sql(count) == [{"n": taken * spans}] or None)
+    assert peak(processor) < most
 
 
 def test_f44_requests_leave_no_file_and_no_thread_behind(

@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
     limits = parser.add_argument_group("limits", "SIZE is a number of bytes, or 64M, 1G")
     _add(limits, "max-request", "SIZE", "most of one request, uncompressed (64M)")
     _add(limits, "max-objects", "NUMBER", "most spans, attributes and values in one request (1000000)")
-    _add(limits, "max-in-flight", "SIZE", "most of all requests under way; more are asked to retry (256M)")
+    _add(limits, "max-in-flight", "SIZE", "most of all requests under way; more are asked to retry (128M)")
     _add(limits, "disk-reserve", "SIZE", "left free; below, all are asked to retry (5 %%, at least 1G)")
     keep = parser.add_argument_group("retention", "for ever unless it is said; AGE is 7d, 12h, 1d12h")
     _add(keep, "keep-content", "AGE", "how long prompts, answers, arguments and documents are kept")
