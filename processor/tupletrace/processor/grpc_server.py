@@ -170,7 +170,7 @@ class _Reading:
     """Reads messages; gRPC takes each into memory as a whole, and tells nobody before how large it is.
 
     So the messages of a connection are expected to be like its last one; a large one, or its first, waits for
-    its turn and for room.
+    its turn.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -187,7 +187,7 @@ class _Reading:
         peer = context.peer()
         with ExitStack() as turn:
             if self._sizes.get(peer, self._most) > _SMALL_BYTES:
-                await self._turn(held)
+                await self._turn()
                 turn.callback(self._turns.release)
                 # What comes slowly is not much yet, and others may be quick.
                 letting_go = asyncio.get_running_loop().call_later(_PATIENCE_S, turn.close)
@@ -207,7 +207,7 @@ class _Reading:
             held.add(len(body))
             return body
 
-    async def _turn(self, held: Held) -> None:
+    async def _turn(self) -> None:
         try:
             async with asyncio.timeout(_TURN_S):
                 await self._turns.acquire()

@@ -82,6 +82,8 @@ def batches(folder: Path, store: Store) -> Iterator[bool]:
                 ahead = decoder.submit(_next, reading) if size <= _LARGE_BYTES else None
                 for one in decoded:
                     _insert(store, *one)
+                    # A large one is gone before the next is decoded.
+                    del one
                     yield ahead is not None and ahead.result() is not None
                 del found, decoded
                 coming = ahead or decoder.submit(_next, reading)

@@ -97,11 +97,13 @@ def parse(signal: str, bodies: list[bytes]) -> pa.RecordBatch:
     """
     starts = range(0, max(len(bodies), 1), _AT_ONCE)
     try:
-        return pa.concat_batches(
-            [_HANDLERS[signal].list_to_record_batch(bodies[start : start + _AT_ONCE]) for start in starts]
-        )
+        parsed = [
+            _HANDLERS[signal].list_to_record_batch(bodies[start : start + _AT_ONCE]) for start in starts
+        ]
     except Exception as error:  # noqa: BLE001 - ptars raises several kinds, all about the bytes
         raise MalformedRequest(f"not an OTLP {signal} request in protobuf: {error}") from None
+    # Of a single one it would make a copy.
+    return parsed[0] if len(parsed) == 1 else pa.concat_batches(parsed)
 
 
 def encoded(signal: str, rows: pa.RecordBatch) -> list[bytes]:

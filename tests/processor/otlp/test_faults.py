@@ -234,7 +234,7 @@ def test_f9_when_too_many_bytes_are_under_way_others_are_asked_to_come_back(
         assert answer.status == 503
         assert int(answer.headers["retry-after"]) >= 1
         refused = small.refused("traces", body)
-        assert refused.code() is grpc.StatusCode.UNAVAILABLE, refused
+        assert refused.code() is grpc.StatusCode.UNAVAILABLE
         assert "google.rpc.retryinfo-bin" in dict(refused.trailing_metadata())
         assert small.http("/v1/traces", otlp.request(otlp.span(10))).status == 200, "a small one has"
     until(lambda: small.processor.metric("tupletrace_in_flight_bytes") == 0)
@@ -300,7 +300,7 @@ def test_f32_f33_a_storm_of_large_batches_is_let_in_as_there_is_room_and_all_of_
     ("clients", "size", "times", "most"), [(12, 5 * MIB, 8, 1000 * MIB), (6, 40 * MIB, 2, 1200 * MIB)]
 )
 def test_f33_memory_is_bounded_however_large_the_messages_of_many_clients_are(
-    processor: Any, otlp: Any, until: Any, clients: int, size: int, times: int, most: int
+    processor: Any, until: Any, clients: int, size: int, times: int, most: int
 ) -> None:
     """512 prompts of 10 kB, or of 100 kB: neither what is refused nor what is indexed may pile up."""
     spans = 512
